@@ -1,0 +1,56 @@
+# make book: build the book.  make test: verify everything.  Each installs what it needs.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SITE := _build/html
+
+# Idle OpenMP threads that spin make training ten times slower beside a busy process.
+export GOMP_SPINCOUNT = 2000
+
+.PHONY: book test check lint unit notebooks execute lab bench configure clean
+
+book: $(INSTALLED)
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@grep -q '^repository:' _config.yml || echo "No repository is configured: no Colab" \
+	  "buttons (make configure REPO=owner/name adds them)."
+	@echo "The book: $(CURDIR)/$(SITE)/index.html"
+	@echo "To open:  file://$(CURDIR)/$(SITE)/index.html"
+
+test: check execute book
+	$(BIN)/pytest -m book
+
+check: lint unit
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+unit: $(INSTALLED)
+	TQDM_DISABLE=1 $(BIN)/pytest -m "not book"
+
+# Run every notebook and hold its outputs against the committed ones.
+execute: $(INSTALLED)
+	TQDM_DISABLE=1 $(BIN)/pytest --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout=300 -p no:cacheprovider notebooks
+
+# Rewrite the outputs of the notebooks whose code changed.
+notebooks: $(INSTALLED)
+	TQDM_DISABLE=1 $(BIN)/python tools/notebooks.py
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab notebooks
+
+bench: $(INSTALLED)
+	$(BIN)/python tools/benchmark.py
+
+configure: $(INSTALLED)
+	$(BIN)/python tools/configure.py "$(REPO)"
+
+clean:
+	rm -rf _build
+
+$(INSTALLED): requirements.txt constraints.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	touch $@

@@ -1,0 +1,159 @@
+"""The sources of the book agree with each other, the library and the records."""
+
+import importlib.metadata
+import re
+import shutil
+import tomllib
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from tools import configure as configure_tool
+from tools import diagrams
+from tools import notebooks as notebook_tool
+from vae_lib.checkpoints import PRETRAINED, load_pretrained
+
+pytestmark = pytest.mark.book
+
+ROOT = notebook_tool.ROOT
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+PAGES = sorted((ROOT / "book").glob("*.md"))
+
+
+def toc_files(node):
+    """Every `file` below a node of the table of contents."""
+    if isinstance(node, dict):
+        yield from ([node["file"]] if "file" in node else [])
+        node = list(node.values())
+    for child in node if isinstance(node, list) else ():
+        yield from toc_files(child)
+
+
+def text(name):
+    return (ROOT / name).read_text("utf-8")
+
+
+def test_table_of_contents_lists_just_what_is_there():
+    listed = {TOC["root"], *toc_files(TOC)}
+    sources = {*PAGES, *notebook_tool.NOTEBOOKS.glob("*.ipynb")}
+    there = {path.relative_to(ROOT).with_suffix("").as_posix() for path in sources}
+    assert listed == there
+
+
+def test_page_and_notebook_share_number_and_slug():
+    pages = {path.stem for path in PAGES if path.stem[0].isdigit()}
+    assert pages == {path.stem for path in notebook_tool.NOTEBOOKS.glob("*.ipynb")}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_page_has_a_description_and_no_second_title(path):
+    _, front, body = path.read_text("utf-8").split("---\n", 2)
+    description = yaml.safe_load(front)["myst"]["html_meta"]["description"]
+    assert 20 <= len(description) <= 200
+    prose = re.sub(r"^```.*?^```", "", body, flags=re.DOTALL | re.MULTILINE)
+    assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.stem[0].isdigit()])
+def test_chapter_states_goals_needs_time_and_what_checks_it(page):
+    body = page.read_text("utf-8")
+    for part in ("Goals", "**You need**", "**Time**", "## Checked by machine"):
+        assert part in body, part
+    assert "## What to read next" in body
+    for test in re.findall(r"`(tests/\w+\.py)`", body):
+        assert (ROOT / test).exists(), test
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.stem[0].isdigit()])
+def test_theorem_is_followed_by_its_proof(page):
+    blocks = re.findall(r"\{prf:(theorem|lemma|proof)\}", page.read_text("utf-8"))
+    theorems = [i for i, kind in enumerate(blocks) if kind != "proof"]
+    assert theorems and all(blocks[i + 1] == "proof" for i in theorems)
+
+
+def test_index_quotes_the_recorded_result():
+    record = load_pretrained("mnist-2d").record
+    assert f"{record['test_elbo']:.2f} nats".replace("-", "−") in text("book/index.md")
+    assert f"{record['recipe']['epochs']} epochs" in text("book/index.md")
+    layers = PRETRAINED["mnist-2d"].config.hidden_dims
+    assert f"four layers of {layers[0]}" in text("book/index.md")
+
+
+def test_figures_of_the_pages_are_drawn_by_the_code_that_is_there(tmp_path):
+    diagrams.draw(tmp_path)
+    for name in diagrams.FIGURES:
+        drawn, committed = tmp_path / name, diagrams.STATIC / name
+        if name.endswith(".svg"):
+            assert drawn.read_bytes() == committed.read_bytes(), "run tools/diagrams.py"
+        else:
+            a, b = (np.asarray(Image.open(p), dtype=float) for p in (drawn, committed))
+            assert a.shape == b.shape and np.abs(a - b).mean() < 0.5, name
+
+
+def test_requirements_are_exact_and_each_has_a_reason():
+    lines = [line for line in text("requirements.txt").splitlines() if "==" in line]
+    for line in lines:
+        assert re.fullmatch(r"[\w-]+==[\w.]+ +# \w.{5,}", line), line
+    pins = {re.split("==| ", line)[0]: re.split("==| ", line)[1] for line in lines}
+    constraints = dict(
+        line.split("==")
+        for line in text("constraints.txt").splitlines()
+        if "==" in line
+    )
+    assert pins.items() <= constraints.items()
+    for name, version in pins.items():
+        assert importlib.metadata.version(name) == version.split("+")[0], name
+
+
+def test_library_asks_for_lower_bounds_only():
+    """An installation on Colab must never replace the torch that is there."""
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    for requirement in project["dependencies"]:
+        assert re.fullmatch(r"[\w-]+>=[\d.]+", requirement), requirement
+
+
+def test_workflows_pin_actions_and_ask_for_least_permissions():
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        source = path.read_text("utf-8")
+        for used in re.findall(r"uses: (\S+)", source):
+            assert re.search(r"@[0-9a-f]{40}$", used), used
+        workflow = yaml.safe_load(source)
+        assert workflow["permissions"] == {}
+        assert "pull_request_target" not in source
+        assert "persist-credentials: false" in source
+
+
+def test_readme_lists_every_chapter():
+    for page in PAGES:
+        if page.stem[0].isdigit():
+            assert f"book/{page.stem}.md" in text("README.md")
+            assert f"notebooks/{page.stem}.ipynb" in text("README.md")
+
+
+def copy_of_what_is_configured(folder):
+    shutil.copy(ROOT / "_config.yml", folder)
+    shutil.copytree(notebook_tool.NOTEBOOKS, folder / "notebooks")
+    return sorted((folder / "notebooks").glob("*.ipynb"))
+
+
+def test_configure_points_buttons_and_setup_cells_to_the_repository(tmp_path):
+    paths = copy_of_what_is_configured(tmp_path)
+    configure_tool.configure(tmp_path, "someone/fork")
+    config = yaml.safe_load((tmp_path / "_config.yml").read_text("utf-8"))
+    assert config["repository"]["url"] == "https://github.com/someone/fork"
+    assert "colab_url" in config["launch_buttons"]
+    for path in paths:
+        assert 'REPOSITORY = \\"someone/fork\\"' in path.read_text("utf-8")
+        assert not notebook_tool.is_stale(path)
+
+
+def test_configure_is_undone_without_a_trace(tmp_path):
+    paths = copy_of_what_is_configured(tmp_path)
+    configure_tool.configure(tmp_path, "")
+    before = [path.read_bytes() for path in (tmp_path / "_config.yml", *paths)]
+    configure_tool.configure(tmp_path, "someone/fork")
+    configure_tool.configure(tmp_path, "else/where")
+    configure_tool.configure(tmp_path, "")
+    assert before == [path.read_bytes() for path in (tmp_path / "_config.yml", *paths)]

@@ -1,0 +1,154 @@
+"""Figures of merit: exact averages, exact sample counts, the exact evidence."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from vae_lib.evaluation import active_units, evaluate_elbo, log_likelihood
+from vae_lib.linear_gaussian import LinearGaussianModel
+from vae_lib.models import VAE, VAEConfig
+
+N = 130  # more than one block of log_likelihood, and not a multiple of any batch
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(N, 6, dtype=torch.float64)
+
+
+def linear_pair(
+    inflate: float = 1.0, shift: float = 0.0
+) -> tuple[VAE, LinearGaussianModel]:
+    """A linear VAE with the decoder of an exact model.
+
+    Its q is the exact posterior, which has a diagonal covariance because the columns
+    of the weight are orthogonal; or that with an inflated variance and shifted mean.
+    """
+    directions = torch.linalg.qr(torch.randn(5, 2, dtype=torch.float64)).Q
+    weight = directions * torch.tensor([2.0, 0.5], dtype=torch.float64)
+    exact = LinearGaussianModel(weight, torch.randn(5, dtype=torch.float64), 0.7)
+    config = VAEConfig(2, (), likelihood="gaussian", n_pixels=5, noise_std=0.7)
+    model = VAE(config).double()
+    m = weight.T @ weight + 0.49 * torch.eye(2, dtype=torch.float64)
+    logvar = (0.49 * inflate / m.diagonal()).log()
+    with torch.no_grad():
+        model.decoder[0].weight.copy_(weight)
+        model.decoder[0].bias.copy_(exact.mean)
+        model.input_mean.copy_(exact.mean)
+        model.encoder[0].weight.copy_(torch.cat((torch.inverse(m) @ weight.T,) * 2))
+        model.encoder[0].weight[2:] = 0
+        model.encoder[0].bias[:2] = shift
+        model.encoder[0].bias[2:] = 20 * torch.atanh(logvar / 20)
+    return model, exact
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, N, 1000])
+def test_elbo_is_the_mean_over_images_whatever_the_batch_size(
+    make_vae, images, batch_size
+):
+    model = make_vae()
+    report = evaluate_elbo(
+        model, images, batch_size=batch_size, generator=torch.Generator()
+    )
+    eps = torch.randn(N, 2, dtype=torch.float64, generator=torch.Generator())
+    log_p = kl = 0.0
+    for x, e in zip(images, eps, strict=True):
+        output = model(x[None], eps=e[None])
+        log_p += output.log_p_x_given_z.item() / N
+        kl += output.kl.item() / N
+    assert report == pytest.approx((log_p - kl, log_p, kl), rel=1e-12)
+
+
+def test_elbo_of_the_exact_posterior_is_the_evidence():
+    model, exact = linear_pair()
+    x = exact.sample(4000)
+    gap = evaluate_elbo(model, x).elbo - exact.log_evidence(x).mean()
+    assert abs(gap) < 0.1  # one draw an image; log p(x|z) has a variance of about J
+
+
+@pytest.mark.parametrize("k", [1, 3, 20])
+def test_log_likelihood_under_the_exact_posterior_is_the_evidence(k):
+    model, exact = linear_pair()
+    x = exact.sample(N)
+    estimate = log_likelihood(model, x, n_samples=k, chunk=7)
+    assert_close(estimate, exact.log_evidence(x), rtol=0, atol=1e-10)
+
+
+def test_log_likelihood_rises_to_the_exact_evidence():
+    model, exact = linear_pair(inflate=2.0, shift=0.3)
+    x = exact.sample(500)
+    evidence = exact.log_evidence(x)
+    gaps = []
+    for k in (1, 10, 100, 1000):
+        gap = log_likelihood(model, x, n_samples=k) - evidence
+        gaps.append((float(gap.mean()), float(gap.std()) / math.sqrt(len(x))))
+    for (low, low_error), (high, high_error) in zip(gaps[:2], gaps[1:3], strict=True):
+        assert high - low > 4 * math.hypot(low_error, high_error)
+    mean, error = gaps[-1]
+    assert abs(mean) < 0.002 + 4 * error and error < 0.002
+
+
+@pytest.mark.parametrize(
+    "k, chunk", [(1, 100), (5, 1), (5, 2), (7, 7), (11, 4), (3, 50)]
+)
+def test_log_likelihood_draws_exactly_k_codes_an_image(
+    make_vae, images, k, chunk, monkeypatch
+):
+    model = make_vae()
+    decode, codes = model.decode, []
+
+    def record(z: Tensor) -> Tensor:
+        assert z.shape[0] <= chunk
+        codes.append(z.reshape(-1, 2))
+        return decode(z)
+
+    monkeypatch.setattr(model, "decode", record)
+    estimate = log_likelihood(model, images, n_samples=k, chunk=chunk)
+    codes = torch.cat(codes)
+    assert len(codes) == k * N and len(codes.unique(dim=0)) == k * N
+    assert estimate.shape == (N,)
+    whole = log_likelihood(model, images, n_samples=k, chunk=k)
+    assert_close(estimate, whole, rtol=1e-12, atol=0)
+
+
+def test_evaluation_is_deterministic_and_tracks_no_gradient(make_vae, images):
+    model = make_vae()
+    first, second = (log_likelihood(model, images, n_samples=3) for _ in range(2))
+    assert torch.equal(first, second) and not first.requires_grad
+    assert evaluate_elbo(model, images) == evaluate_elbo(model, images)
+    other = torch.Generator().manual_seed(1)
+    third = log_likelihood(model, images, n_samples=3, generator=other)
+    assert not torch.equal(first, third)
+    assert evaluate_elbo(model, images) != evaluate_elbo(model, images, generator=other)
+
+
+@pytest.mark.parametrize("threshold, expected", [(0.01, 1), (1e-5, 2), (1.0, 0)])
+def test_active_units_counts_the_means_that_vary(threshold, expected):
+    model = VAE(VAEConfig(3, (), n_pixels=6))
+    with torch.no_grad():
+        model.encoder[0].weight.zero_()[0, 0] = 1.0
+        model.encoder[0].weight[1, 1] = 0.05
+        model.encoder[0].weight[3, 2] = 10.0  # logvar of the first: does not count
+        model.encoder[0].bias.fill_(3.0)
+    images = torch.rand(2500, 6)  # variances 1/12, 1/4800 and 0
+    assert active_units(model, images, threshold=threshold) == expected
+
+
+def test_bad_arguments_are_refused(make_vae, images, refuses):
+    model = make_vae()
+    calls = [
+        lambda: evaluate_elbo(model, images, batch_size=0),
+        lambda: log_likelihood(model, images, n_samples=0),
+        lambda: log_likelihood(model, images, n_samples=1, chunk=0),
+        lambda: active_units(model, images[:1]),
+        lambda: evaluate_elbo(model, images[:0]),
+        lambda: evaluate_elbo(model, 255 * images),
+        lambda: log_likelihood(model, images[:, :5], n_samples=1),
+        lambda: active_units(model, images * math.nan),
+    ]
+    for call in calls:
+        with refuses(ValueError, "expected", "got"):
+            call()

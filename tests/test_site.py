@@ -1,0 +1,115 @@
+"""The built site is complete, self-contained and sound: run after `make book`."""
+
+import re
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+from tools.notebooks import NOTEBOOKS, ROOT
+
+pytestmark = pytest.mark.book
+
+SITE = ROOT / "_build" / "html"
+SOURCES = [*(ROOT / "book").glob("*.md"), *NOTEBOOKS.glob("*.ipynb")]
+PAGES = sorted(
+    SITE / path.relative_to(ROOT).with_suffix(".html") for path in SOURCES
+) + [SITE / "genindex.html", SITE / "search.html"]
+RAW_MARKUP = re.compile(r"\{(eq|numref|ref|doc|cite|prf:\w+)(:\w)?\}|:::|```\{|\]\(")
+
+
+@pytest.fixture(params=PAGES, ids=lambda path: path.relative_to(SITE).as_posix())
+def path(request):
+    assert request.param.exists(), f"{request.param} is missing: run `make book`"
+    return request.param
+
+
+@pytest.fixture
+def page(path):
+    return BeautifulSoup(path.read_text("utf-8"), "html.parser")
+
+
+def test_start_page_leads_to_the_index():
+    assert "book/index.html" in (SITE / "index.html").read_text("utf-8")
+
+
+def test_nothing_is_loaded_from_elsewhere(path, page):
+    loading = [("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src")]
+    for tag, attribute in loading:
+        for element in page.find_all(tag):
+            assert not element.get(attribute, "").startswith(("http", "//")), element
+    for link in page.find_all("link"):
+        if link.get("rel") != ["canonical"]:
+            assert not link.get("href", "").startswith(("http", "//")), link
+    assert not re.search(r"unpkg|jsdelivr|cdnjs|googleapis", path.read_text("utf-8"))
+
+
+def test_stylesheets_load_nothing_from_elsewhere():
+    for path in SITE.rglob("*.css"):
+        assert not re.search(
+            r"(url\(|@import) *['\"]?(http|//)", path.read_text("utf-8")
+        )
+
+
+def test_formulas_are_set_by_a_script_in_the_site(path, page):
+    if page.select(".math"):
+        scripts = [s["src"] for s in page.find_all("script", src=True)]
+        (mathjax,) = [src for src in scripts if "mathjax" in src.lower()]
+        assert (path.parent / urlsplit(mathjax).path).exists()
+
+
+def test_links_and_anchors_are_alive(path, page):
+    for element in page.find_all(["a", "img", "script", "link"]):
+        target = urlsplit(element.get("href") or element.get("src") or "")
+        if target.scheme or target.netloc:
+            continue
+        file = (path.parent / unquote(target.path)) if target.path else path
+        assert file.exists(), f"{element} leads nowhere"
+        if target.fragment and element.name == "a" and file.suffix == ".html":
+            anchored = BeautifulSoup(file.read_text("utf-8"), "html.parser")
+            found = anchored.find(id=unquote(target.fragment))
+            assert found or target.fragment == "", f"no anchor for {element}"
+
+
+def test_images_have_alt_texts_that_describe(page):
+    for image in page.select("article img"):
+        alt = image.get("alt", "")
+        assert 20 <= len(alt) <= 250 and not re.search(r"\.(png|svg)$", alt), image
+
+
+def test_no_markup_is_left_unrendered(page):
+    for code in page.select("pre, code, script, .math"):
+        code.extract()
+    article = page.find("article")
+    assert article and not RAW_MARKUP.search(article.get_text())
+
+
+def test_page_has_one_title_a_language_and_no_leak(path, page):
+    assert page.html["lang"] == "en"
+    if path.name != "search.html":
+        assert len(page.find_all("h1")) == 1
+    assert not re.search(r"/home/|/root/|/Users/|ipykernel_", page.get_text())
+
+
+@pytest.mark.parametrize("source", sorted(NOTEBOOKS.glob("*.ipynb")), ids=str)
+def test_notebook_page_shows_its_figures(source):
+    page = BeautifulSoup(
+        (SITE / "notebooks" / f"{source.stem}.html").read_text("utf-8"), "html.parser"
+    )
+    n_figures = source.read_text("utf-8").count('"image/png"')
+    assert len(page.select(".cell_output img")) == n_figures > 0
+    assert not page.select(".cell_output .stderr, .cell_output .traceback")
+
+
+def test_colab_buttons_open_files_that_are_published():
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    repository = config.get("repository", {}).get("url", "")
+    for source in sorted(NOTEBOOKS.glob("*.ipynb")):
+        html = (SITE / "notebooks" / f"{source.stem}.html").read_text("utf-8")
+        links = re.findall(
+            r"https://colab\.research\.google\.com/github/([^\"]+)", html
+        )
+        owner = repository.removeprefix("https://github.com/")
+        expected = f"{owner}/blob/gh-pages/notebooks/{source.name}"
+        assert set(links) == ({expected} if repository else set())

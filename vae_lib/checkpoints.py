@@ -1,0 +1,126 @@
+"""Save and load models without pickle, and the trained models that ship here.
+
+A checkpoint is one safetensors file: the weights and, in its header, the configuration
+and a free record as JSON, and a sha256 over all three, verified on loading. It is
+written beside its destination and put in place in one step, so that an interrupted save
+leaves the old file as it was.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from vae_lib.models import VAE, VAEConfig
+
+FOLDER = Path(__file__).parent / "checkpoints"
+
+
+class CheckpointError(OSError):
+    """The file is not a checkpoint of this library, or it is damaged."""
+
+
+class Pretrained(NamedTuple):
+    """A shipped model: its shape, ``training.train``'s arguments, its sha256."""
+
+    config: VAEConfig
+    recipe: dict
+    sha256: str
+
+
+# Made by `python tools/train_pretrained.py NAME`, which prints the new sha256.
+PRETRAINED = {
+    "mnist-2d": Pretrained(
+        VAEConfig(latent_dim=2, hidden_dims=(192, 128, 128, 128), activation="silu"),
+        dict(
+            epochs=80,
+            batch_size=256,
+            lr=3e-3,
+            schedule="cosine",
+            warmup=0.5,
+            clip_norm=30,
+        ),
+        "0eb893998fac4d8f57333a4d015d30addfc4b435b3b89c457d61abc523bcbda5",
+    ),
+}
+
+
+def save(path: str | Path, model: VAE, record: dict | None = None) -> str:
+    """Write the model to path in one step, and return the sha256 of its content.
+
+    Weights and buffers are saved, the training history is not; record is what to
+    remember with them, as JSON. Raises OSError if the file cannot be written; an older
+    file at path is then untouched.
+    """
+    path = Path(path)
+    config = json.dumps(dataclasses.asdict(model.config), sort_keys=True)
+    recorded = json.dumps(record or {}, sort_keys=True)
+    tensors = {name: t.cpu().contiguous() for name, t in model.state_dict().items()}
+    sha256 = _content_sha256(config, recorded, tensors)
+    metadata = {"config": config, "record": recorded, "sha256": sha256}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(to_bytes(tensors, metadata=metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return sha256
+
+
+def load(path: str | Path) -> VAE:
+    """The model saved at path, on the CPU; its record is in the attribute ``record``.
+
+    Raises CheckpointError if the file is missing, damaged or not a checkpoint.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is not a readable checkpoint: {error}") from None
+    if not {"config", "record", "sha256"} <= metadata.keys():
+        found = ", ".join(metadata) or "no header"
+        raise CheckpointError(
+            f"{path}: expected config, record and sha256 in its header, got {found}"
+        )
+    sha256 = _content_sha256(metadata["config"], metadata["record"], tensors)
+    if sha256 != metadata["sha256"]:
+        raise CheckpointError(
+            f"{path} is damaged: expected sha256 {metadata['sha256']}, got {sha256}"
+        )
+    model = VAE(VAEConfig(**json.loads(metadata["config"])))
+    model.load_state_dict(tensors)
+    model.record = {**json.loads(metadata["record"]), "sha256": sha256}
+    return model
+
+
+def load_pretrained(name: str) -> VAE:
+    """A trained model that ships with the library, on the CPU; see PRETRAINED.
+
+    Raises ValueError if there is no model of that name. Raises CheckpointError if
+    its file is damaged or belongs to another version.
+    """
+    if name not in PRETRAINED:
+        raise ValueError(f"expected one of {', '.join(PRETRAINED)}, got {name!r}")
+    model = load(FOLDER / f"{name}.safetensors")
+    expected, found = PRETRAINED[name].sha256, model.record["sha256"]
+    if found != expected:
+        raise CheckpointError(f"{name}: expected sha256 {expected}, got {found}")
+    return model
+
+
+def _content_sha256(config: str, record: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(f"{config}\n{record}\n".encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

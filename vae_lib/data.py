@@ -1,0 +1,125 @@
+"""MNIST, bundled with the library, as tensors; binarization; other sets by torchvision.
+
+The four gzipped IDX files lie beside this module, so nothing here needs a network. Each
+is checked against the sha256 of its extracted bytes every time it is read.
+"""
+
+import gzip
+import hashlib
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MNIST_FOLDER = Path(__file__).parent / "mnist"
+MNIST_PREFIX = {"train": "train", "test": "t10k"}
+MNIST_SHA256 = {  # of the extracted files
+    "train-images": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+
+
+class ImageSet(NamedTuple):
+    """images (N, 784) float32 in [0, 1] and their labels (N,) int64."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def load_mnist(split: str = "train", *, device: str = "cpu") -> ImageSet:
+    """The 60,000 training or 10,000 test digits of MNIST, from the library itself.
+
+    Returns an ImageSet on the device: images (N, 784) float32, grey level / 255, and
+    labels (N,) int64. Raises ValueError if split is neither "train" nor "test", and
+    OSError if a file is missing or damaged.
+    """
+    _check_split(split)
+    prefix = MNIST_PREFIX[split]
+    # An IDX file is a header of 16 bytes for images and 8 for labels, then the bytes.
+    pixels = _read_verified(f"{prefix}-images", "idx3-ubyte.gz")[16:]
+    labels = _read_verified(f"{prefix}-labels", "idx1-ubyte.gz")[8:]
+    images = torch.from_numpy(pixels.reshape(-1, 28 * 28)).to(device).float().div_(255)
+    return ImageSet(images, torch.from_numpy(labels).to(device).long())
+
+
+def load_fashion_mnist(
+    split: str = "train", *, root: str | Path = "data", device: str = "cpu"
+) -> ImageSet:
+    """Fashion-MNIST in the same form, downloaded once into root by torchvision.
+
+    Raises OSError if the files are not in root and cannot be downloaded.
+    """
+    _check_split(split)
+    from torchvision.datasets import FashionMNIST  # a second that MNIST does without
+
+    try:
+        dataset = FashionMNIST(root, train=split == "train", download=True)
+    except (OSError, RuntimeError) as error:
+        raise OSError(
+            f"Fashion-MNIST is not in {str(root)!r} and could not be downloaded"
+            f" (is there a network?): {str(error).splitlines()[0]}"
+        ) from error
+    images = dataset.data.to(device).reshape(-1, 28 * 28).float().div_(255)
+    return ImageSet(images, dataset.targets.to(device).long())
+
+
+def binarize(
+    images: Tensor, how: str = "threshold", *, generator: torch.Generator | None = None
+) -> Tensor:
+    """Black-and-white pictures, in zeros and ones, from grey levels in [0, 1].
+
+    "threshold" lights a pixel above 1/2; "sample" lights it with probability equal to
+    its grey level: static binarization if this is done once, dynamic if anew for each
+    batch. generator is the source of randomness, on the images' device. Any shape goes.
+    Raises ValueError if how is unknown.
+    """
+    if how == "threshold":
+        return (images > 0.5).to(images.dtype)
+    if how == "sample":
+        return torch.bernoulli(images, generator=generator)
+    raise ValueError(f"expected how to be 'threshold' or 'sample', got {how!r}")
+
+
+def check_images(images: Tensor, n_pixels: int, *, unit_interval: bool = True) -> None:
+    """Raise ValueError unless images is a finite float tensor (N, n_pixels), N >= 1.
+
+    With unit_interval every value must also lie in [0, 1].
+    """
+    expected = f"expected finite float images of shape (N, {n_pixels}), N >= 1"
+    if not (isinstance(images, Tensor) and images.is_floating_point()):
+        raise ValueError(f"{expected}, got {getattr(images, 'dtype', type(images))}")
+    if images.dim() != 2 or images.shape[1] != n_pixels or len(images) == 0:
+        raise ValueError(f"{expected}, got shape {tuple(images.shape)}")
+    low, high = (value.item() for value in images.aminmax())
+    if not (low > -float("inf") and high < float("inf")):  # NaN fails both
+        row = int((~images.isfinite()).any(1).nonzero()[0])
+        raise ValueError(f"{expected}, got NaN or infinity in row {row}")
+    if unit_interval and not (low >= 0 and high <= 1):
+        hint = " (divide by 255?)" if high > 1 else ""
+        raise ValueError(f"expected pixels in [0, 1], got {low:g} to {high:g}{hint}")
+
+
+def _check_split(split: str) -> None:
+    if split not in MNIST_PREFIX:
+        raise ValueError(f"expected split to be 'train' or 'test', got {split!r}")
+
+
+def _read_verified(name: str, suffix: str) -> np.ndarray:
+    """The extracted bytes of one bundled file, or OSError naming it."""
+    path = MNIST_FOLDER / f"{name}-{suffix}"
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise OSError(f"{path.name} is missing or damaged: {error}") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != MNIST_SHA256[name]:
+        raise OSError(
+            f"{path.name} is damaged: expected sha256 {MNIST_SHA256[name]} of its"
+            f" content, got {found}"
+        )
+    return np.frombuffer(bytearray(content), dtype=np.uint8)  # writable, for torch

@@ -1,0 +1,197 @@
+"""The variational auto-encoder: two multilayer perceptrons and the terms of its loss.
+
+Letters: B batch, D pixels, J latent dimensions, K samples (the sample axis first).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vae_lib import distributions
+
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+    "tanh": nn.Tanh,
+}
+LIKELIHOODS = ("bernoulli", "gaussian", "continuous_bernoulli")
+
+# |logvar| stays below this: exp(20) is far from overflow in float32, and no posterior
+# that a digit needs comes near exp(-20).
+LOGVAR_BOUND = 20.0
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """Everything that fixes the shape of a VAE.
+
+    Args:
+        latent_dim: J, the dimension of z.
+        hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
+        activation: "relu", "silu", "softplus" or "tanh".
+        likelihood: p(x|z): "bernoulli", "gaussian" or "continuous_bernoulli".
+        n_pixels: D, the dimension of x.
+        noise_std: standard deviation of the "gaussian" likelihood; others ignore it.
+
+    Raises ValueError if a value is out of range or a name unknown.
+    """
+
+    latent_dim: int = 2
+    hidden_dims: tuple[int, ...] = (400,)
+    activation: str = "relu"
+    likelihood: str = "bernoulli"
+    n_pixels: int = 784
+    noise_std: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden_dims", tuple(self.hidden_dims))  # from JSON
+        widths = (self.latent_dim, *self.hidden_dims, self.n_pixels)
+        if min(widths) < 1:
+            raise ValueError(f"expected every layer's width >= 1, got {widths}")
+        if not 0 < self.noise_std < math.inf:
+            raise ValueError(f"expected noise_std > 0, got {self.noise_std}")
+        for name, choices in (("activation", ACTIVATIONS), ("likelihood", LIKELIHOODS)):
+            if (value := getattr(self, name)) not in choices:
+                listed = ", ".join(choices)
+                raise ValueError(f"expected {name} among {listed}, got {value!r}")
+
+
+class VAEOutput(NamedTuple):
+    """What one pass through a VAE yields; shapes for one sample and for K samples."""
+
+    mu: Tensor  # (B, J)
+    logvar: Tensor  # (B, J)
+    z: Tensor  # (B, J) or (K, B, J)
+    x_params: Tensor  # (B, D) or (K, B, D)
+    log_p_x_given_z: Tensor  # (B,) or (K, B), nats
+    kl: Tensor  # (B,), nats
+
+    @property
+    def log_w(self) -> Tensor:
+        """Log importance weights log p(x|z) + log p(z) - log q(z|x), (B,) or (K, B)."""
+        zero = torch.zeros_like(self.mu)
+        log_p_z = distributions.gaussian_log_prob(self.z, zero, zero)
+        log_q_z = distributions.gaussian_log_prob(self.z, self.mu, self.logvar)
+        return self.log_p_x_given_z + log_p_z - log_q_z
+
+
+class VAE(nn.Module):
+    """A VAE with a diagonal Gaussian q(z|x) and the prior p(z) = N(0, I).
+
+    Args:
+        config: the network's shape and likelihood.
+
+    Book: eq-vae-model. Source: Kingma & Welling (2014), section 3.
+    """
+
+    def __init__(self, config: VAEConfig):
+        super().__init__()
+        self.config = config
+        hidden = config.hidden_dims
+        # One output layer for both parameters of q: the first J numbers are mu.
+        self.encoder = _mlp((config.n_pixels, *hidden, 2 * config.latent_dim), config)
+        self.decoder = _mlp((config.latent_dim, *hidden[::-1], config.n_pixels), config)
+        self.register_buffer("input_mean", torch.zeros(config.n_pixels))
+        self.history = None  # training.train keeps its TrainingHistory here
+
+    @classmethod
+    def from_data(cls, config: VAEConfig, images: Tensor) -> "VAE":
+        """A VAE that starts at the mean of images (N, D), which it need not learn.
+
+        Inputs are centred by the mean image and the output bias starts at its logit;
+        both are saved with the model. Raises ValueError unless D is config.n_pixels.
+        """
+        model = cls(config)
+        model._check_width(images)
+        mean = images.mean(0).to(model.input_mean)
+        model.input_mean.copy_(mean)
+        # Laplace's rule keeps the logit of pixels that are never lit finite.
+        smoothed = (mean * len(images) + 1) / (len(images) + 2)
+        start = mean if config.likelihood == "gaussian" else torch.logit(smoothed)
+        with torch.no_grad():
+            model.decoder[-1].bias.copy_(start)
+        return model
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Parameters (mu, logvar) of q(z|x), each (B, J), from x of shape (B, D).
+
+        logvar is bounded here, once, so that the KL, the sample and their gradients
+        are finite whatever the last layer yields.
+        Raises ValueError if x is not a floating-point tensor of shape (..., D).
+        """
+        self._check_width(x)
+        mu, raw_logvar = self.encoder(x - self.input_mean).chunk(2, dim=-1)
+        return mu, LOGVAR_BOUND * torch.tanh(raw_logvar / LOGVAR_BOUND)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Parameters of p(x|z) (..., D) of z (..., J): logits, or a Gaussian's mean."""
+        return self.decoder(z)
+
+    def log_p_x_given_z(self, x: Tensor, x_params: Tensor) -> Tensor:
+        """Log-likelihood of x (B, D) under x_params (..., B, D), in nats, (..., B).
+
+        Book: eq-bernoulli-log-prob. Source: Kingma & Welling (2014), Appendix C.
+        """
+        if self.config.likelihood == "bernoulli":
+            return distributions.bernoulli_log_prob(x, x_params)
+        if self.config.likelihood == "continuous_bernoulli":
+            return distributions.continuous_bernoulli_log_prob(x, x_params)
+        logvar = torch.full_like(x, 2 * math.log(self.config.noise_std))
+        return distributions.gaussian_log_prob(x, x_params, logvar)
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        n_samples: int | None = None,
+        eps: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> VAEOutput:
+        """Encode x (B, D), draw z, decode and score: all that an objective needs.
+
+        n_samples, eps and generator are those of ``distributions.reparameterize``.
+        """
+        mu, logvar = self.encode(x)
+        z = distributions.reparameterize(
+            mu, logvar, n_samples=n_samples, eps=eps, generator=generator
+        )
+        x_params = self.decode(z)
+        log_p_x_given_z = self.log_p_x_given_z(x, x_params)
+        kl = distributions.gaussian_kl(mu, logvar)
+        return VAEOutput(mu, logvar, z, x_params, log_p_x_given_z, kl)
+
+    @torch.no_grad()
+    def mean_image(self, z: Tensor) -> Tensor:
+        """E[x|z], the picture to show: (B, D) in [0, 1] from z (B, J), no gradient."""
+        x_params = self.decode(z)
+        if self.config.likelihood == "bernoulli":
+            return torch.sigmoid(x_params)
+        if self.config.likelihood == "continuous_bernoulli":
+            return distributions.continuous_bernoulli_mean(x_params)
+        return x_params.clamp(0, 1)
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Mean images (n, D) of n >= 1 draws z ~ p(z): new data, from the prior."""
+        if n < 1:
+            raise ValueError(f"expected n >= 1, got {n}")
+        like = {"dtype": self.input_mean.dtype, "device": self.input_mean.device}
+        z = torch.randn(n, self.config.latent_dim, generator=generator, **like)
+        return self.mean_image(z)
+
+    def _check_width(self, x: Tensor) -> None:
+        n_pixels = self.config.n_pixels
+        if x.shape[-1:] != (n_pixels,) or not x.is_floating_point() or not len(x):
+            got = f"{tuple(x.shape)}, {x.dtype}"
+            raise ValueError(f"expected float images (B, {n_pixels}), got {got}")
+
+
+def _mlp(widths: tuple[int, ...], config: VAEConfig) -> nn.Sequential:
+    """Linear layers of these widths with the activation between them."""
+    layers = []
+    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+        layers += [nn.Linear(n_in, n_out), ACTIVATIONS[config.activation]()]
+    return nn.Sequential(*layers[:-1])

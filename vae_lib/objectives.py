@@ -1,0 +1,55 @@
+"""What a VAE maximises: lower bounds on log p(x), one value per example, in nats.
+
+These functions take tensors and know no model. Means run over samples K only; the mean
+over a batch belongs to the training loop.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def elbo(log_p_x_given_z: Tensor, kl: Tensor, *, beta: float = 1.0) -> Tensor:
+    """Evidence lower bound E_q[log p(x|z)] - beta * KL(q(z|x) || p(z)).
+
+    Args:
+        log_p_x_given_z: log-likelihood of x given sampled z, shape (B,), or (K, B) for
+            K samples of z per example, which are averaged.
+        kl: KL divergence to the prior, shape (B,), >= 0.
+        beta: weight of the KL; a lower bound on log p(x) for beta >= 1, tightest at 1.
+
+    Returns:
+        The bound in nats, shape (B,): to be maximised, not averaged over the batch.
+
+    Raises ValueError if the shapes do not match.
+    Book: eq-elbo. Source: Kingma & Welling (2014), Eq. 3 and 7.
+    """
+    if log_p_x_given_z.dim() > kl.dim():
+        log_p_x_given_z = log_p_x_given_z.mean(0)  # (K, B) -> (B,)
+    if log_p_x_given_z.shape != kl.shape:
+        raise ValueError(
+            "expected log_p_x_given_z (B,) or (K, B) and kl (B,),"
+            f" got {tuple(log_p_x_given_z.shape)} for one sample and {tuple(kl.shape)}"
+        )
+    return log_p_x_given_z - beta * kl
+
+
+def importance_weighted_bound(log_w: Tensor) -> Tensor:
+    """Log of the mean of K importance weights: in expectation at most log p(x).
+
+    With K = 1 it is a one-sample ELBO; it rises to log p(x) as K grows.
+
+    Args:
+        log_w: log p(x|z_k) + log p(z_k) - log q(z_k|x), shape (K, B).
+
+    Returns:
+        logsumexp over K minus log K, in nats, shape (B,).
+
+    Raises ValueError if there is no sample.
+    Source: Burda, Grosse & Salakhutdinov (2016), Eq. 8.
+    """
+    if log_w.dim() < 1 or log_w.shape[0] < 1:
+        got = tuple(log_w.shape)
+        raise ValueError(f"expected log_w of shape (K, B) with K >= 1, got {got}")
+    return torch.logsumexp(log_w, dim=0) - math.log(log_w.shape[0])

@@ -1,0 +1,115 @@
+"""The book's figures: tensors in, a matplotlib figure out; nothing trains or shows.
+
+A figure comes back closed, so that a notebook displays it once, as its cell's value.
+"""
+
+import math
+from collections.abc import Callable
+from functools import wraps
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from torch import Tensor
+from torchvision.utils import make_grid
+
+STYLE = {
+    "figure.facecolor": "white",  # opaque, so that dark pages keep figures legible
+    "savefig.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "axes.prop_cycle": plt.cycler(color=plt.color_sequences["petroff10"]),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Give a drawing function the book's style, and close the figure it returns."""
+
+    @wraps(draw)
+    def wrapper(*args, **kwargs) -> Figure:
+        with plt.rc_context(STYLE):
+            fig = draw(*args, **kwargs)
+        plt.close(fig)
+        return fig
+
+    return wrapper
+
+
+@styled
+def plot_images(images: Tensor, *, n_columns: int = 10, title: str = "") -> Figure:
+    """A grid of images (n, 784) in [0, 1], read row by row, dark ink on white."""
+    picture = _tile(images, n_columns, padding=2)
+    height, width = picture.shape
+    fig, ax = plt.subplots(figsize=(6, 6 * height / width + 0.3 * bool(title)))
+    ax.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+    ax.set_title(title)
+    ax.axis("off")
+    return fig
+
+
+@styled
+def plot_history(rows: list[dict]) -> Figure:
+    """ELBO and its two terms by epoch, in nats, from the rows of a TrainingHistory."""
+    titles = {"elbo": "ELBO", "log_p_x_given_z": "E[log p(x|z)]", "kl": "KL"}
+    epochs = [row["epoch"] for row in rows]
+    fig, axes = plt.subplots(1, 3, figsize=(9, 2.9))
+    for ax, (key, title) in zip(axes, titles.items(), strict=True):
+        ax.plot(epochs, [row[key] for row in rows], ".-", label="training")
+        if f"valid_{key}" in rows[0]:
+            valid = [row[f"valid_{key}"] for row in rows]
+            ax.plot(epochs, valid, "x--", label="validation")
+        ax.set(title=title, xlabel="epoch", ylabel="nats per image")
+    axes[0].legend()
+    return fig
+
+
+@styled
+def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Figure:
+    """Codes (N, 2) by label, and circles that hold 50, 90 and 99 % of N(0, I)."""
+    z, labels = z.cpu(), labels.cpu()
+    fig, ax = plt.subplots(figsize=(6, 5.4))
+    for label in labels.unique().tolist():
+        points = z[labels == label]
+        ax.scatter(*points.T, s=3, alpha=0.5, linewidths=0, label=label)
+        # The number itself tells the classes apart for those who see no colours.
+        box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
+        ax.text(*points.median(0).values, str(label), weight="bold", bbox=box)
+    for mass in (0.5, 0.9, 0.99):
+        # |z|^2 / 2 of a 2-D standard normal is exponential with rate 1.
+        radius = math.sqrt(-2 * math.log(1 - mass))
+        ax.add_patch(Circle((0, 0), radius, fill=False, linestyle="--"))
+        ax.annotate(f"{mass:.0%}", (0, radius), ha="center", va="bottom", fontsize=8)
+    limit = limit or 1.05 * float(z.abs().max())
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="$z_1$", ylabel="$z_2$")
+    ax.set_aspect("equal")
+    ax.legend(title="digit", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+@styled
+def plot_latent_grid(images: Tensor, ticks: Tensor, *, title: str = "") -> Figure:
+    """Images (n * n, 784) decoded on an n x n grid of codes, laid out as in the plane.
+
+    The images come with z2 rising row by row and z1 within a row, both through ticks
+    (n,); they are drawn with z1 to the right and z2 upwards.
+    """
+    n = len(ticks)
+    rows = images.reshape(n, n, -1).flip(0).flatten(0, 1)  # largest z2 at the top
+    fig, ax = plt.subplots(figsize=(5.4, 5.4))
+    picture = _tile(rows, n, padding=0)
+    ax.imshow(picture, cmap="gray_r", vmin=0, vmax=1, extent=(0, n, 0, n))
+    shown = torch.linspace(0, n - 1, 5).round().long()
+    names = [f"{tick:.1f}" for tick in ticks[shown]]
+    ax.set_xticks(shown + 0.5, names)
+    ax.set_yticks(shown + 0.5, names)
+    ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
+    return fig
+
+
+def _tile(images: Tensor, n_columns: int, padding: int) -> Tensor:
+    """One grey picture (H, W) of images (n, 784) in rows of n_columns."""
+    pictures = images.detach().cpu().reshape(-1, 1, 28, 28)
+    return make_grid(pictures, nrow=n_columns, padding=padding)[0]

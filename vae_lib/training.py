@@ -1,0 +1,233 @@
+"""One visible training loop, and the arguments that published recipes need.
+
+The data stay on the device, shuffled by index; nothing in the loop waits for the host.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from vae_lib.data import binarize, check_images
+from vae_lib.evaluation import ElboReport, evaluate_elbo
+from vae_lib.models import VAE
+from vae_lib.objectives import elbo, importance_weighted_bound
+
+SCHEDULES = ("constant", "cosine")
+OBJECTIVES = ("elbo", "iwae")
+BITS = ("none", "sample")
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss became NaN or infinite; the message names epoch, step and term."""
+
+
+@dataclass
+class TrainingHistory:
+    """What training did: one dict an epoch in rows, and the optimizer to go on with.
+
+    Each row has epoch, elbo, log_p_x_given_z, kl (averages over the epoch's training
+    images, in nats, taken while the model was changing) and seconds; with validation
+    images also valid_elbo, valid_log_p_x_given_z and valid_kl, taken after the epoch.
+    """
+
+    optimizer: torch.optim.Optimizer
+    rows: list[dict] = field(default_factory=list)
+
+
+def set_seed(seed: int) -> None:
+    """Seed torch's random numbers: the same seed gives the same bits on one machine."""
+    torch.manual_seed(seed)
+
+
+def train_epoch(
+    model: VAE,
+    images: Tensor,
+    optimizer: torch.optim.Optimizer,
+    learning_rate: Callable[[float], float],
+    *,
+    batch_size: int = 128,
+    beta: float = 1.0,
+    objective: str = "elbo",
+    n_samples: int | None = None,
+    binarization: str = "none",
+    clip_norm: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """One pass over the images in random order; ``train`` explains the arguments.
+
+    learning_rate maps the part of the epoch that is done to a step size. Row k of the
+    result (n_steps, 3) has step k's sums over its batch, in nats, of the objective,
+    log p(x|z) and the KL. Book: eq-minibatch.
+    """
+    order = torch.randperm(len(images), device=images.device, generator=generator)
+    batches = order.split(batch_size)
+    sums = []
+    for step, index in enumerate(batches, start=1):
+        x = images[index]  # (B, D)
+        if binarization == "sample":
+            x = binarize(x, "sample", generator=generator)
+        output = model(x, n_samples=n_samples, generator=generator)
+        if objective == "iwae":
+            bound = importance_weighted_bound(output.log_w)  # (B,)
+        else:
+            bound = elbo(output.log_p_x_given_z, output.kl, beta=beta)  # (B,)
+        loss = -bound.mean()
+        optimizer.zero_grad()
+        loss.backward()
+        if clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.param_groups[0]["lr"] = learning_rate(step / len(batches))
+        optimizer.step()
+        with torch.no_grad():
+            log_p_x_given_z = output.log_p_x_given_z.view(-1, len(x)).mean(0)  # (B,)
+            sums.append(torch.stack((bound, log_p_x_given_z, output.kl)).sum(1))
+    return torch.stack(sums)
+
+
+def train(
+    model: VAE,
+    images: Tensor,
+    *,
+    epochs: int,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    schedule: str = "constant",
+    warmup: float = 0.0,
+    beta: float = 1.0,
+    objective: str = "elbo",
+    n_samples: int = 1,
+    binarization: str = "none",
+    clip_norm: float | None = None,
+    validation: Tensor | None = None,
+    device: str = "auto",
+    generator: torch.Generator | None = None,
+    progress: bool = True,
+) -> TrainingHistory:
+    """Train the model in place with Adam; call it again to go on where it stopped.
+
+    A second call resets nothing: weights, Adam's moments and the rows of the history
+    continue; only the schedule starts anew, over the new call's epochs.
+
+    Args:
+        model: the VAE, left on the device where it was trained.
+        images: training images (N, D), in [0, 1] unless the likelihood is Gaussian.
+        epochs: passes over the images.
+        batch_size: images per step; the last batch of an epoch may be smaller.
+        lr: Adam's step size, at its highest.
+        schedule: "constant", or "cosine" for a fall to zero over this call's epochs.
+        warmup: epochs over which the step size first rises from zero, linearly.
+        beta: weight of the KL in the "elbo" objective.
+        objective: "elbo", or "iwae" for the importance-weighted bound of n_samples.
+        n_samples: draws of z per image and step.
+        binarization: "none", or "sample" for fresh random bits in each batch.
+        clip_norm: upper limit on the gradient's norm; None for no limit.
+        validation: images (M, D) whose ELBO is taken after each epoch, as they are.
+        device: "auto" (CUDA, else MPS, else CPU) or the name of a torch device.
+        generator: source of order, noise and bits, on that device; None for torch's
+            global one, which set_seed seeds.
+        progress: show a progress bar over the epochs.
+
+    Returns:
+        The model's TrainingHistory, rows of earlier calls included.
+
+    Raises ValueError if an argument or the images are out of range,
+    NonFiniteLossError if the loss becomes NaN or infinite.
+    Book: eq-minibatch. Source: Kingma & Welling (2014), Algorithm 1.
+    """
+    _require(schedule in SCHEDULES, f"schedule in {SCHEDULES}", schedule)
+    _require(objective in OBJECTIVES, f"objective in {OBJECTIVES}", objective)
+    _require(binarization in BITS, f"binarization in {BITS}", binarization)
+    counts = {"epochs": epochs, "batch_size": batch_size, "n_samples": n_samples}
+    for name, count in counts.items():
+        valid = isinstance(count, int) and count >= 1
+        _require(valid, f"{name} to be an integer >= 1", count)
+    _require(0 < lr < math.inf, "finite lr > 0", lr)
+    _require(0 <= warmup < math.inf, "finite warmup >= 0", warmup)
+    _require(0 <= beta < math.inf, "finite beta >= 0", beta)
+    _require(clip_norm is None or clip_norm > 0, "clip_norm > 0 or None", clip_norm)
+    unit_interval = model.config.likelihood != "gaussian"
+    for checked in (images,) if validation is None else (images, validation):
+        check_images(checked, model.config.n_pixels, unit_interval=unit_interval)
+
+    model.to(pick_device(device))
+    images = images.to(model.input_mean.device)
+    if model.history is None:
+        adam = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+        model.history = TrainingHistory(adam)
+    rows = model.history.rows
+
+    # tqdm's own notebook bar does not look at this variable.
+    quiet = not progress or "TQDM_DISABLE" in os.environ
+    bar = tqdm(range(epochs), unit="epoch", disable=quiet)
+    for epoch in bar:
+        start = time.perf_counter()
+        sums = train_epoch(
+            model,
+            images,
+            model.history.optimizer,
+            partial(scheduled_lr, epoch, epochs, lr, schedule, warmup),
+            batch_size=batch_size,
+            beta=beta,
+            objective=objective,
+            n_samples=None if objective == "elbo" and n_samples == 1 else n_samples,
+            binarization=binarization,
+            clip_norm=clip_norm,
+            generator=generator,
+        ).cpu()
+        _check_finite(sums, epoch=len(rows) + 1)
+        _, log_p_x_given_z, kl = (sums.double().sum(0) / len(images)).tolist()
+        report = ElboReport(log_p_x_given_z - kl, log_p_x_given_z, kl)
+        row = {"epoch": len(rows) + 1, **report._asdict()}
+        row["seconds"] = time.perf_counter() - start
+        if validation is not None:
+            report = evaluate_elbo(model, validation)
+            row |= {f"valid_{name}": value for name, value in report._asdict().items()}
+        rows.append(row)
+        bar.set_postfix(elbo=f"{report.elbo:.1f}")
+    return model.history
+
+
+def scheduled_lr(
+    epoch: int, epochs: int, lr: float, schedule: str, warmup: float, done: float
+) -> float:
+    """Step size when epoch + done of epochs epochs are done; done is in (0, 1]."""
+    position = epoch + done
+    if position < warmup:
+        return lr * position / warmup
+    if schedule == "constant" or epochs <= warmup:
+        return lr
+    return lr / 2 * (1 + math.cos(math.pi * (position - warmup) / (epochs - warmup)))
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of this name; "auto" takes CUDA, else MPS, else the CPU."""
+    if name == "auto":
+        name = "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else name
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"expected a device, got {name!r}: {reason}") from None
+
+
+def _require(holds: bool, expected: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"expected {expected}, got {got!r}")
+
+
+def _check_finite(sums: Tensor, epoch: int) -> None:
+    """Looked at once an epoch, on the host, so that no step waits for the answer."""
+    for step, term in (~sums.isfinite()).nonzero().tolist():
+        name = ("objective", "log p(x|z)", "KL")[term]
+        raise NonFiniteLossError(
+            f"the {name} became {sums[step, term].item()} in step {step + 1} of epoch"
+            f" {epoch}: the weights are lost; try a smaller lr, or clip_norm"
+        )
