@@ -77,8 +77,8 @@ def test_index_quotes_the_recorded_result():
     record = load_pretrained("mnist-2d").record
     assert f"{record['test_elbo']:.2f} nats".replace("-", "−") in text("book/index.md")
     assert f"{record['recipe']['epochs']} epochs" in text("book/index.md")
-    layers = PRETRAINED["mnist-2d"].config.hidden_dims
-    assert f"four layers of {layers[0]}" in text("book/index.md")
+    layers = map(str, PRETRAINED["mnist-2d"].config.hidden_dims)
+    assert f"hidden layers of {', '.join(layers)}" in text("book/index.md")
 
 
 def test_figures_of_the_pages_are_drawn_by_the_code_that_is_there(tmp_path):

@@ -7,9 +7,8 @@ estimators against.
 
 import torch
 
-# Adam's moments of rarely lit pixels decay into denormal numbers, which a CPU handles
-# many times slower than normal ones. This must precede the first parallel operation,
-# because worker threads inherit the setting when they are started.
+# Adam's moments of rarely lit pixels decay into denormal numbers, slow on any CPU.
+# Worker threads inherit this setting, so it precedes the first parallel operation.
 torch.set_flush_denormal(True)
 
 __version__ = "0.1.0"

@@ -38,15 +38,9 @@ class Pretrained(NamedTuple):
 PRETRAINED = {
     "mnist-2d": Pretrained(
         VAEConfig(latent_dim=2, hidden_dims=(192, 128, 128, 128), activation="silu"),
-        dict(
-            epochs=80,
-            batch_size=256,
-            lr=3e-3,
-            schedule="cosine",
-            warmup=0.5,
-            clip_norm=30,
-        ),
-        "0eb893998fac4d8f57333a4d015d30addfc4b435b3b89c457d61abc523bcbda5",
+        {"epochs": 80, "batch_size": 256, "lr": 3e-3, "schedule": "cosine"}
+        | {"warmup": 0.5, "clip_norm": 30.0},
+        "dce5ef660f75e4ee2b2f51cd9932f23b3735510d2377955d4e4f28cc6d102394",
     ),
 }
 
@@ -88,10 +82,7 @@ def load(path: str | Path) -> VAE:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is not a readable checkpoint: {error}") from None
     if not {"config", "record", "sha256"} <= metadata.keys():
-        found = ", ".join(metadata) or "no header"
-        raise CheckpointError(
-            f"{path}: expected config, record and sha256 in its header, got {found}"
-        )
+        raise CheckpointError(f"{path} is no checkpoint of this library")
     sha256 = _content_sha256(metadata["config"], metadata["record"], tensors)
     if sha256 != metadata["sha256"]:
         raise CheckpointError(
@@ -106,14 +97,13 @@ def load(path: str | Path) -> VAE:
 def load_pretrained(name: str) -> VAE:
     """A trained model that ships with the library, on the CPU; see PRETRAINED.
 
-    Raises ValueError if there is no model of that name. Raises CheckpointError if
-    its file is damaged or belongs to another version.
+    Raises ValueError if there is no model of that name, and CheckpointError if its file
+    is damaged or belongs to another version.
     """
     if name not in PRETRAINED:
         raise ValueError(f"expected one of {', '.join(PRETRAINED)}, got {name!r}")
     model = load(FOLDER / f"{name}.safetensors")
-    expected, found = PRETRAINED[name].sha256, model.record["sha256"]
-    if found != expected:
+    if (found := model.record["sha256"]) != (expected := PRETRAINED[name].sha256):
         raise CheckpointError(f"{name}: expected sha256 {expected}, got {found}")
     return model
 

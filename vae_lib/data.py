@@ -52,7 +52,7 @@ def load_fashion_mnist(
 ) -> ImageSet:
     """Fashion-MNIST in the same form, downloaded once into root by torchvision.
 
-    Raises OSError if the files are not in root and cannot be downloaded.
+    Raises OSError if the files are neither in root nor to be had.
     """
     _check_split(split)
     from torchvision.datasets import FashionMNIST  # a second that MNIST does without

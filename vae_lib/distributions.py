@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Below this |logit| the continuous Bernoulli uses series: the exact gradient would be
-# the difference of two large, nearly equal numbers.
+# Below this |logit| the continuous Bernoulli uses series, against cancellation.
 SERIES_LIMIT = 0.02
 LAST = slice(-1, None)
 

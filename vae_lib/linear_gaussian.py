@@ -1,6 +1,6 @@
 """A latent-variable model whose evidence and posterior are exact: probabilistic PCA.
 
-z ~ N(0, I_J) and x | z ~ N(weight z + mean, noise_std^2 I_D) give a Gaussian p(x) and a
+z ~ N(0, I_J) and x | z ~ N(W z + mean, noise_std^2 I_D) give a Gaussian p(x) and a
 Gaussian p(z | x). Tests hold every estimator of the library against this model.
 """
 
@@ -14,12 +14,7 @@ from vae_lib.distributions import gaussian_log_prob
 
 
 class LinearGaussianModel:
-    """Probabilistic PCA with known parameters.
-
-    Args:
-        weight: W, shape (D, J).
-        mean: shape (D,).
-        noise_std: standard deviation of the pixel noise, > 0.
+    """Probabilistic PCA with weight W (D, J), mean (D,) and noise_std > 0.
 
     Raises ValueError if the shapes do not match or noise_std is not positive.
     Source: Tipping & Bishop (1999), Eq. 2 to 8.

@@ -82,9 +82,6 @@ class VAEOutput(NamedTuple):
 class VAE(nn.Module):
     """A VAE with a diagonal Gaussian q(z|x) and the prior p(z) = N(0, I).
 
-    Args:
-        config: the network's shape and likelihood.
-
     Book: eq-vae-model. Source: Kingma & Welling (2014), section 3.
     """
 

@@ -73,7 +73,7 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
     fig, ax = plt.subplots(figsize=(6, 5.4))
     for label in labels.unique().tolist():
         points = z[labels == label]
-        ax.scatter(*points.T, s=3, alpha=0.5, linewidths=0, label=label)
+        ax.scatter(*points.T, s=4, alpha=0.7, linewidths=0, label=label)
         # The number itself tells the classes apart for those who see no colours.
         box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
         ax.text(*points.median(0).values, str(label), weight="bold", bbox=box)
@@ -98,7 +98,7 @@ def plot_latent_grid(images: Tensor, ticks: Tensor, *, title: str = "") -> Figur
     """
     n = len(ticks)
     rows = images.reshape(n, n, -1).flip(0).flatten(0, 1)  # largest z2 at the top
-    fig, ax = plt.subplots(figsize=(5.4, 5.4))
+    fig, ax = plt.subplots(figsize=(5, 5))
     picture = _tile(rows, n, padding=0)
     ax.imshow(picture, cmap="gray_r", vmin=0, vmax=1, extent=(0, n, 0, n))
     shown = torch.linspace(0, n - 1, 5).round().long()

@@ -19,9 +19,9 @@ from vae_lib.evaluation import ElboReport, evaluate_elbo
 from vae_lib.models import VAE
 from vae_lib.objectives import elbo, importance_weighted_bound
 
-SCHEDULES = ("constant", "cosine")
-OBJECTIVES = ("elbo", "iwae")
+SCHEDULES, OBJECTIVES = ("constant", "cosine"), ("elbo", "iwae")
 BITS = ("none", "sample")
+TERMS = ("objective", "log p(x|z)", "KL")
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -110,32 +110,28 @@ def train(
     generator: torch.Generator | None = None,
     progress: bool = True,
 ) -> TrainingHistory:
-    """Train the model in place with Adam; call it again to go on where it stopped.
+    """Train the model in place with Adam and return its TrainingHistory.
 
-    A second call resets nothing: weights, Adam's moments and the rows of the history
-    continue; only the schedule starts anew, over the new call's epochs.
+    A second call goes on where the first one stopped: weights, Adam's moments and the
+    rows of the history continue; only the schedule starts anew, over the new epochs.
 
     Args:
         model: the VAE, left on the device where it was trained.
         images: training images (N, D), in [0, 1] unless the likelihood is Gaussian.
         epochs: passes over the images.
-        batch_size: images per step; the last batch of an epoch may be smaller.
+        batch_size: images per step; an epoch's last batch may be smaller.
         lr: Adam's step size, at its highest.
         schedule: "constant", or "cosine" for a fall to zero over this call's epochs.
         warmup: epochs over which the step size first rises from zero, linearly.
         beta: weight of the KL in the "elbo" objective.
-        objective: "elbo", or "iwae" for the importance-weighted bound of n_samples.
+        objective: "elbo", or "iwae" for the importance-weighted bound.
         n_samples: draws of z per image and step.
         binarization: "none", or "sample" for fresh random bits in each batch.
         clip_norm: upper limit on the gradient's norm; None for no limit.
         validation: images (M, D) whose ELBO is taken after each epoch, as they are.
         device: "auto" (CUDA, else MPS, else CPU) or the name of a torch device.
-        generator: source of order, noise and bits, on that device; None for torch's
-            global one, which set_seed seeds.
+        generator: source of order, noise and bits; None for torch's global one.
         progress: show a progress bar over the epochs.
-
-    Returns:
-        The model's TrainingHistory, rows of earlier calls included.
 
     Raises ValueError if an argument or the images are out of range,
     NonFiniteLossError if the loss becomes NaN or infinite.
@@ -144,17 +140,15 @@ def train(
     _require(schedule in SCHEDULES, f"schedule in {SCHEDULES}", schedule)
     _require(objective in OBJECTIVES, f"objective in {OBJECTIVES}", objective)
     _require(binarization in BITS, f"binarization in {BITS}", binarization)
-    counts = {"epochs": epochs, "batch_size": batch_size, "n_samples": n_samples}
-    for name, count in counts.items():
-        valid = isinstance(count, int) and count >= 1
-        _require(valid, f"{name} to be an integer >= 1", count)
+    counts = (epochs, batch_size, n_samples)
+    _require(min(counts) >= 1, "epochs, batch_size and n_samples >= 1", counts)
     _require(0 < lr < math.inf, "finite lr > 0", lr)
     _require(0 <= warmup < math.inf, "finite warmup >= 0", warmup)
     _require(0 <= beta < math.inf, "finite beta >= 0", beta)
     _require(clip_norm is None or clip_norm > 0, "clip_norm > 0 or None", clip_norm)
     unit_interval = model.config.likelihood != "gaussian"
-    for checked in (images,) if validation is None else (images, validation):
-        check_images(checked, model.config.n_pixels, unit_interval=unit_interval)
+    for given in (images,) if validation is None else (images, validation):
+        check_images(given, model.config.n_pixels, unit_interval=unit_interval)
 
     model.to(pick_device(device))
     images = images.to(model.input_mean.device)
@@ -163,16 +157,15 @@ def train(
         model.history = TrainingHistory(adam)
     rows = model.history.rows
 
-    # tqdm's own notebook bar does not look at this variable.
-    quiet = not progress or "TQDM_DISABLE" in os.environ
-    bar = tqdm(range(epochs), unit="epoch", disable=quiet)
+    silent = not progress or "TQDM_DISABLE" in os.environ
+    bar = tqdm(range(epochs), unit="epoch", disable=silent)
     for epoch in bar:
         start = time.perf_counter()
         sums = train_epoch(
             model,
             images,
             model.history.optimizer,
-            partial(scheduled_lr, epoch, epochs, lr, schedule, warmup),
+            partial(scheduled_lr, epochs, lr, schedule, warmup, epoch),
             batch_size=batch_size,
             beta=beta,
             objective=objective,
@@ -194,9 +187,7 @@ def train(
     return model.history
 
 
-def scheduled_lr(
-    epoch: int, epochs: int, lr: float, schedule: str, warmup: float, done: float
-) -> float:
+def scheduled_lr(epochs, lr, schedule, warmup, epoch, done) -> float:
     """Step size when epoch + done of epochs epochs are done; done is in (0, 1]."""
     position = epoch + done
     if position < warmup:
@@ -209,13 +200,13 @@ def scheduled_lr(
 def pick_device(name: str) -> torch.device:
     """The torch device of this name; "auto" takes CUDA, else MPS, else the CPU."""
     if name == "auto":
-        name = "mps" if torch.backends.mps.is_available() else "cpu"
-        name = "cuda" if torch.cuda.is_available() else name
+        cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"expected a device, got {name!r}: {reason}") from None
+        why = str(error).splitlines()[0]
+        raise ValueError(f"expected a device, got {name!r}: {why}") from None
 
 
 def _require(holds: bool, expected: str, got: object) -> None:
@@ -226,8 +217,6 @@ def _require(holds: bool, expected: str, got: object) -> None:
 def _check_finite(sums: Tensor, epoch: int) -> None:
     """Looked at once an epoch, on the host, so that no step waits for the answer."""
     for step, term in (~sums.isfinite()).nonzero().tolist():
-        name = ("objective", "log p(x|z)", "KL")[term]
-        raise NonFiniteLossError(
-            f"the {name} became {sums[step, term].item()} in step {step + 1} of epoch"
-            f" {epoch}: the weights are lost; try a smaller lr, or clip_norm"
-        )
+        what = f"the {TERMS[term]} became {sums[step, term].item()}"
+        where = f"in step {step + 1} of epoch {epoch}"
+        raise NonFiniteLossError(f"{what} {where}: try a smaller lr, or clip_norm")
