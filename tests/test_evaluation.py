@@ -28,45 +28,33 @@ def linear_pair(
     of the weight are orthogonal; or that with an inflated variance and shifted mean.
     """
     directions = torch.linalg.qr(torch.randn(5, 2, dtype=torch.float64)).Q
-    weight = directions * torch.tensor([2.0, 0.5], dtype=torch.float64)
+    weight = directions * directions.new_tensor([2.0, 0.5])
     exact = LinearGaussianModel(weight, torch.randn(5, dtype=torch.float64), 0.7)
     config = VAEConfig(2, (), likelihood="gaussian", n_pixels=5, noise_std=0.7)
     model = VAE(config).double()
-    m = weight.T @ weight + 0.49 * torch.eye(2, dtype=torch.float64)
-    logvar = (0.49 * inflate / m.diagonal()).log()
+    precision = weight.square().sum(0) + 0.7**2  # times noise variance
+    logvar = (0.7**2 * inflate / precision).log()
     with torch.no_grad():
         model.decoder[0].weight.copy_(weight)
         model.decoder[0].bias.copy_(exact.mean)
         model.input_mean.copy_(exact.mean)
-        model.encoder[0].weight.copy_(torch.cat((torch.inverse(m) @ weight.T,) * 2))
-        model.encoder[0].weight[2:] = 0
+        model.encoder[0].weight.zero_()[:2] = (weight / precision).T
         model.encoder[0].bias[:2] = shift
         model.encoder[0].bias[2:] = 20 * torch.atanh(logvar / 20)
     return model, exact
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, N, 1000])
-def test_elbo_is_the_mean_over_images_whatever_the_batch_size(
-    make_vae, images, batch_size
-):
-    model = make_vae()
-    report = evaluate_elbo(
-        model, images, batch_size=batch_size, generator=torch.Generator()
-    )
+def test_elbo_is_the_mean_over_images_at_any_batch_size(make_vae, images, batch_size):
+    model, log_p, kl = make_vae(), 0.0, 0.0
+    options = {"batch_size": batch_size, "generator": torch.Generator()}
+    report = evaluate_elbo(model, images, **options)
     eps = torch.randn(N, 2, dtype=torch.float64, generator=torch.Generator())
-    log_p = kl = 0.0
     for x, e in zip(images, eps, strict=True):
         output = model(x[None], eps=e[None])
         log_p += output.log_p_x_given_z.item() / N
         kl += output.kl.item() / N
     assert report == pytest.approx((log_p - kl, log_p, kl), rel=1e-12)
-
-
-def test_elbo_of_the_exact_posterior_is_the_evidence():
-    model, exact = linear_pair()
-    x = exact.sample(4000)
-    gap = evaluate_elbo(model, x).elbo - exact.log_evidence(x).mean()
-    assert abs(gap) < 0.1  # one draw an image; log p(x|z) has a variance of about J
 
 
 @pytest.mark.parametrize("k", [1, 3, 20])
@@ -85,70 +73,57 @@ def test_log_likelihood_rises_to_the_exact_evidence():
     for k in (1, 10, 100):
         gap = log_likelihood(model, x, n_samples=k) - exact.log_evidence(x)
         means.append(float(gap.mean()))
-        errors.append(float(gap.std() / math.sqrt(len(x))))
+        errors.append(float(gap.std()) / math.sqrt(len(x)))
     for i in range(2):
         assert means[i + 1] - means[i] > 4 * math.hypot(errors[i], errors[i + 1])
     assert abs(means[-1]) < 0.002 + 4 * errors[-1] and errors[-1] < 0.002
 
 
-@pytest.mark.parametrize(
-    "k, chunk", [(1, 100), (5, 1), (5, 2), (7, 7), (11, 4), (3, 50)]
-)
+@pytest.mark.parametrize("k, chunk", [(1, 100), (5, 1), (5, 2), (7, 7), (11, 4)])
 def test_log_likelihood_draws_exactly_k_codes_an_image(
     make_vae, images, k, chunk, monkeypatch
 ):
     model = make_vae()
     whole = log_likelihood(model, images, n_samples=k, chunk=k)
     decode, seen = model.decode, []
-
-    def record(z: Tensor) -> Tensor:
-        assert z.shape[0] <= chunk
-        seen.append(z.reshape(-1, 2))
-        return decode(z)
-
-    monkeypatch.setattr(model, "decode", record)
+    monkeypatch.setattr(model, "decode", lambda z: seen.append(z) or decode(z))
     estimate = log_likelihood(model, images, n_samples=k, chunk=chunk)
-    codes = torch.cat(seen)
-    assert len(codes) == k * N == len(codes.unique(dim=0))
-    assert estimate.shape == (N,)
+    codes = torch.cat([z.flatten(0, 1) for z in seen])
+    assert len(codes) == len(codes.unique(dim=0)) == k * N
+    assert max(len(z) for z in seen) <= chunk
     assert_close(estimate, whole, rtol=1e-12, atol=0)
 
 
-def test_evaluation_is_deterministic_and_tracks_no_gradient(make_vae, images):
-    model = make_vae()
+def test_evaluation_without_a_generator_is_deterministic(make_vae, images):
+    model, other = make_vae(), {"generator": torch.Generator().manual_seed(1)}
     first, second = (log_likelihood(model, images, n_samples=3) for _ in range(2))
     assert torch.equal(first, second) and not first.requires_grad
+    assert not torch.equal(first, log_likelihood(model, images, n_samples=3, **other))
     assert evaluate_elbo(model, images) == evaluate_elbo(model, images)
-    other = torch.Generator().manual_seed(1)
-    third = log_likelihood(model, images, n_samples=3, generator=other)
-    assert not torch.equal(first, third)
-    assert evaluate_elbo(model, images) != evaluate_elbo(model, images, generator=other)
+    assert evaluate_elbo(model, images) != evaluate_elbo(model, images, **other)
 
 
 @pytest.mark.parametrize("threshold, expected", [(0.01, 1), (1e-5, 2), (1.0, 0)])
 def test_active_units_counts_the_means_that_vary(threshold, expected):
     model = VAE(VAEConfig(3, (), n_pixels=6))
-    with torch.no_grad():
+    with torch.no_grad():  # variances of the means: 1/12, 1/4800 and 0
         model.encoder[0].weight.zero_()[0, 0] = 1.0
         model.encoder[0].weight[1, 1] = 0.05
-        model.encoder[0].weight[3, 2] = 10.0  # logvar of the first: does not count
-        model.encoder[0].bias.fill_(3.0)
-    images = torch.rand(2500, 6)  # variances 1/12, 1/4800 and 0
+        model.encoder[0].weight[3, 2] = 10.0  # a logvar, which does not count
+    images = torch.rand(2500, 6)
     assert active_units(model, images, threshold=threshold) == expected
 
 
 def test_bad_arguments_are_refused(make_vae, images, refuses):
     model = make_vae()
-    calls = [
+    for call in (
         lambda: evaluate_elbo(model, images, batch_size=0),
+        lambda: evaluate_elbo(model, 255 * images),
         lambda: log_likelihood(model, images, n_samples=0),
         lambda: log_likelihood(model, images, n_samples=1, chunk=0),
-        lambda: active_units(model, images[:1]),
-        lambda: evaluate_elbo(model, images[:0]),
-        lambda: evaluate_elbo(model, 255 * images),
         lambda: log_likelihood(model, images[:, :5], n_samples=1),
+        lambda: active_units(model, images[:1]),
         lambda: active_units(model, images * math.nan),
-    ]
-    for call in calls:
+    ):
         with refuses(ValueError, "expected", "got"):
             call()

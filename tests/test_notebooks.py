@@ -134,7 +134,7 @@ def test_metadata_are_normalised(notebook):
 
 def test_cells_are_short(notebook):
     lines = [
-        len(cell.source.splitlines())
+        sum(bool(line) for line in cell.source.splitlines())
         for cell in code_cells(notebook)
         if "setup" not in cell.metadata.get("tags", [])
     ]

@@ -97,7 +97,7 @@ def cover() -> Figure:
     ticks = torch.special.ndtri((torch.arange(20) + 0.5) / 20)
     z2, z1 = torch.meshgrid(ticks.flip(0), ticks, indexing="ij")  # large z2 on top
     images = load_pretrained("mnist-2d").mean_image(torch.stack([z1, z2], -1))
-    picture = images.reshape(20, 20, 28, 28).transpose(1, 2).reshape(560, 560)
+    picture = images.reshape(20, 20, 28, 28).transpose(1, 2).reshape(560, 560).numpy()
     fig, ax = plt.subplots(figsize=(5.6, 5.6))
     fig.subplots_adjust(0, 0, 1, 1)
     ax.imshow(picture, cmap="gray_r", vmin=0, vmax=1)

@@ -88,8 +88,11 @@ def load(path: str | Path) -> VAE:
         raise CheckpointError(
             f"{path} is damaged: expected sha256 {metadata['sha256']}, got {sha256}"
         )
-    model = VAE(VAEConfig(**json.loads(metadata["config"])))
-    model.load_state_dict(tensors)
+    try:
+        model = VAE(VAEConfig(**json.loads(metadata["config"])))
+        model.to(tensors["input_mean"].dtype).load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path} is of another version of vae_lib") from error
     model.record = {**json.loads(metadata["record"]), "sha256": sha256}
     return model
 

@@ -61,8 +61,7 @@ def load_fashion_mnist(
         dataset = FashionMNIST(root, train=split == "train", download=True)
     except (OSError, RuntimeError) as error:
         raise OSError(
-            f"Fashion-MNIST is not in {str(root)!r} and could not be downloaded"
-            f" (is there a network?): {str(error).splitlines()[0]}"
+            f"expected Fashion-MNIST in {str(root)!r} or a network, got neither"
         ) from error
     images = dataset.data.to(device).reshape(-1, 28 * 28).float().div_(255)
     return ImageSet(images, dataset.targets.to(device).long())
@@ -91,8 +90,9 @@ def check_images(images: Tensor, n_pixels: int, *, unit_interval: bool = True) -
     With unit_interval every value must also lie in [0, 1].
     """
     expected = f"expected finite float images of shape (N, {n_pixels}), N >= 1"
-    if not (isinstance(images, Tensor) and images.is_floating_point()):
-        raise ValueError(f"{expected}, got {getattr(images, 'dtype', type(images))}")
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        got = type(images).__name__, getattr(images, "dtype", None)
+        raise ValueError(f"{expected}, got {got[0]} of {got[1]}")
     if images.dim() != 2 or images.shape[1] != n_pixels or len(images) == 0:
         raise ValueError(f"{expected}, got shape {tuple(images.shape)}")
     low, high = (value.item() for value in images.aminmax())

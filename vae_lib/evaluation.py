@@ -1,8 +1,8 @@
 """How good a trained VAE is: ELBO, importance-weighted log p(x), active units.
 
-Nothing here computes a gradient. Without a generator the noise comes from a fixed seed,
-so the same model and images give the same figure twice. Averages are taken once, over
-all examples, in float64: the batch size changes memory, never the result.
+Without a generator the noise comes from a fixed seed, so the same model and images give
+the same figure twice. Averages are taken once, over all examples, in float64: the batch
+size changes memory, never the result.
 """
 
 from typing import NamedTuple
@@ -14,8 +14,7 @@ from vae_lib.data import check_images
 from vae_lib.models import VAE
 from vae_lib.objectives import elbo, importance_weighted_bound
 
-# log_likelihood draws the noise of this many images at a time.
-IMAGES_PER_BLOCK = 100
+IMAGES_PER_BLOCK = 100  # log_likelihood draws the noise of so many at a time
 
 
 class ElboReport(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
@@ -58,9 +59,9 @@ def plot_history(rows: list[dict]) -> Figure:
     fig, axes = plt.subplots(1, 3, figsize=(9, 2.9))
     for ax, (key, title) in zip(axes, titles.items(), strict=True):
         ax.plot(epochs, [row[key] for row in rows], ".-", label="training")
-        if f"valid_{key}" in rows[0]:
-            valid = [row[f"valid_{key}"] for row in rows]
-            ax.plot(epochs, valid, "x--", label="validation")
+        valid = [(r["epoch"], r[f"valid_{key}"]) for r in rows if f"valid_{key}" in r]
+        if valid:
+            ax.plot(*zip(*valid, strict=True), "x--", label="validation")
         ax.set(title=title, xlabel="epoch", ylabel="nats per image")
     axes[0].legend()
     return fig
@@ -76,7 +77,8 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
         ax.scatter(*points.T, s=4, alpha=0.7, linewidths=0, label=label)
         # The number itself tells the classes apart for those who see no colours.
         box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
-        ax.text(*points.median(0).values, str(label), weight="bold", bbox=box)
+        side = "right" if label % 2 else "left"  # keeps close neighbours apart
+        ax.text(*points.median(0).values, str(label), weight="bold", ha=side, bbox=box)
     for mass in (0.5, 0.9, 0.99):
         # |z|^2 / 2 of a 2-D standard normal is exponential with rate 1.
         radius = math.sqrt(-2 * math.log(1 - mass))
@@ -109,7 +111,7 @@ def plot_latent_grid(images: Tensor, ticks: Tensor, *, title: str = "") -> Figur
     return fig
 
 
-def _tile(images: Tensor, n_columns: int, padding: int) -> Tensor:
+def _tile(images: Tensor, n_columns: int, padding: int) -> np.ndarray:
     """One grey picture (H, W) of images (n, 784) in rows of n_columns."""
     pictures = images.detach().cpu().reshape(-1, 1, 28, 28)
-    return make_grid(pictures, nrow=n_columns, padding=padding)[0]
+    return make_grid(pictures, nrow=n_columns, padding=padding)[0].numpy()

@@ -21,7 +21,7 @@ from vae_lib.objectives import elbo, importance_weighted_bound
 
 SCHEDULES, OBJECTIVES = ("constant", "cosine"), ("elbo", "iwae")
 BITS = ("none", "sample")
-TERMS = ("objective", "log p(x|z)", "KL")
+TERMS = ("log p(x|z)", "KL", "objective")
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -63,8 +63,8 @@ def train_epoch(
     """One pass over the images in random order; ``train`` explains the arguments.
 
     learning_rate maps the part of the epoch that is done to a step size. Row k of the
-    result (n_steps, 3) has step k's sums over its batch, in nats, of the objective,
-    log p(x|z) and the KL. Book: eq-minibatch.
+    result (n_steps, 3) has step k's sums over its batch, in nats, of log p(x|z), the KL
+    and the objective. Book: eq-minibatch.
     """
     order = torch.randperm(len(images), device=images.device, generator=generator)
     batches = order.split(batch_size)
@@ -87,7 +87,7 @@ def train_epoch(
         optimizer.step()
         with torch.no_grad():
             log_p_x_given_z = output.log_p_x_given_z.view(-1, len(x)).mean(0)  # (B,)
-            sums.append(torch.stack((bound, log_p_x_given_z, output.kl)).sum(1))
+            sums.append(torch.stack((log_p_x_given_z, output.kl, bound)).sum(1))
     return torch.stack(sums)
 
 
@@ -175,7 +175,7 @@ def train(
             generator=generator,
         ).cpu()
         _check_finite(sums, epoch=len(rows) + 1)
-        _, log_p_x_given_z, kl = (sums.double().sum(0) / len(images)).tolist()
+        log_p_x_given_z, kl, _ = (sums.double().sum(0) / len(images)).tolist()
         report = ElboReport(log_p_x_given_z - kl, log_p_x_given_z, kl)
         row = {"epoch": len(rows) + 1, **report._asdict()}
         row["seconds"] = time.perf_counter() - start
@@ -205,8 +205,7 @@ def pick_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        why = str(error).splitlines()[0]
-        raise ValueError(f"expected a device, got {name!r}: {why}") from None
+        raise ValueError(f"expected a device, got {name!r}") from error
 
 
 def _require(holds: bool, expected: str, got: object) -> None:
