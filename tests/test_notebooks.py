@@ -138,7 +138,7 @@ def test_cells_are_short(notebook):
         for cell in code_cells(notebook)
         if "setup" not in cell.metadata.get("tags", [])
     ]
-    assert max(lines) <= 12 and statistics.median(lines) <= 4.5
+    assert max(lines) <= 12 and statistics.median(lines) <= 4
 
 
 def test_one_setup_cell_the_same_everywhere():
