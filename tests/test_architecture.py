@@ -20,7 +20,7 @@ IMPORTS = {
     "objectives": set(),
     "data": set(),
     "linear_gaussian": {"distributions"},
-    "models": {"distributions"},
+    "models": {"data", "distributions"},
     "evaluation": {"data", "models", "objectives"},
     "training": {"data", "evaluation", "models", "objectives"},
     "checkpoints": {"models"},

@@ -100,8 +100,9 @@ def test_densities_equal_torch_distributions(x_shape, mu_shape):
 
 @pytest.mark.parametrize("pixel", [0.0, 0.3, 1.0])
 def test_extreme_logits_have_the_right_value_and_gradient(pixel):
-    logits = torch.tensor([-1e4, -100.0, -20.0, 20.0, 100.0, 1e4], requires_grad=True)
-    exact, x = logits.detach().double(), torch.full((6, 1), pixel)
+    sizes = [-1e13, -1e4, -100.0, -20.0, 20.0, 100.0, 1e4, 1e13]
+    logits = torch.tensor(sizes, requires_grad=True)
+    exact, x = logits.detach().double(), torch.full((8, 1), pixel)
     value = pixel * exact - exact.clamp(min=0) - (-exact.abs()).exp().log1p()
     slope = pixel - torch.sigmoid(exact)
     for density, constant in (
@@ -193,6 +194,8 @@ def test_sample_is_fixed_by_the_generator(n_samples, lead, dtype):
         ("reparameterize", [(4, 3), (4, 1)], {}),
         ("reparameterize", [(4, 3), (4, 3)], {"n_samples": 0}),
         ("reparameterize", [(4, 3), (4, 3)], {"eps": torch.zeros(4, 1)}),
+        ("reparameterize", [(4, 3), (4, 3)], {"eps": torch.zeros(1, 3)}),
+        ("reparameterize", [(4, 3), (4, 3)], {"eps": torch.zeros(2, 5, 3)}),
     ],
 )
 def test_wrong_shapes_are_refused(name, shapes, options, refuses):

@@ -156,5 +156,7 @@ def test_wrong_input_is_refused(make_vae, x, refuses):
     for function in (model, model.encode, lambda x: VAE.from_data(model.config, x)):
         with refuses(ValueError, "expected", "got"):
             function(x)
+    with refuses(ValueError, "expected pixels in [0, 1], got"):
+        VAE.from_data(model.config, 255 * torch.rand(4, 6))
     with refuses(ValueError, "expected", "got"):
         model.sample(0)

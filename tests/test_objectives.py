@@ -33,7 +33,7 @@ def test_importance_weighted_bound_of_one_sample_is_its_weight():
 
 
 def test_shapes_that_do_not_match_are_refused(refuses):
-    for log_p, kl in ((3, 4), ((2, 3), 2), (3, (1, 3)), ((2, 2, 3), 3)):
+    for log_p, kl in ((3, 4), ((2, 3), 2), (3, (1, 3)), ((2, 2, 3), 3), (3, ())):
         with refuses(ValueError, "expected", "got"):
             elbo(torch.zeros(log_p), torch.zeros(kl))
     for shape in ((0, 4), ()):

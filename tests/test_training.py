@@ -204,6 +204,18 @@ def test_a_loss_that_is_not_finite_names_its_place(
         train(make_vae(), batch, epochs=1, batch_size=4, lr=1e300)
 
 
+def test_a_last_step_that_ruins_the_weights_is_noticed(make_vae, batch, refuses):
+    model = make_vae().float()
+    with refuses(NonFiniteLossError, "last step of epoch 1"):
+        train(model, batch.float(), epochs=1, lr=1e38)
+
+
+def test_bits_are_drawn_only_of_pixels_in_the_unit_interval(make_vae, refuses):
+    model, images = make_vae(likelihood="gaussian"), torch.randn(4, 6).double()
+    with refuses(ValueError, "expected pixels in [0, 1], got"):
+        train(model, images, epochs=1, binarization="sample")
+
+
 @pytest.mark.parametrize(
     "argument, values",
     [

@@ -91,7 +91,8 @@ def continuous_bernoulli_log_prob(x: Tensor, x_logits: Tensor) -> Tensor:
     near_zero = x_logits.abs() < SERIES_LIMIT
     safe = torch.where(near_zero, 1.0, x_logits)
     exact = torch.log(safe / torch.tanh(safe / 2))
-    series = math.log(2) + x_logits**2 / 12 - 7 * x_logits**4 / 1440
+    small = x_logits.clamp(-SERIES_LIMIT, SERIES_LIMIT)  # large powers would overflow
+    series = math.log(2) + small**2 / 12 - 7 * small**4 / 1440
     log_constant = torch.where(near_zero, series, exact)
     return bernoulli_log_prob(x, x_logits) + log_constant.sum(-1)
 
@@ -106,7 +107,8 @@ def continuous_bernoulli_mean(x_logits: Tensor) -> Tensor:
     near_zero = x_logits.abs() < SERIES_LIMIT
     safe = torch.where(near_zero, 1.0, x_logits)
     exact = -1 / torch.expm1(-safe) - 1 / safe
-    return torch.where(near_zero, 0.5 + x_logits / 12 - x_logits**3 / 720, exact)
+    small = x_logits.clamp(-SERIES_LIMIT, SERIES_LIMIT)
+    return torch.where(near_zero, 0.5 + small / 12 - small**3 / 720, exact)
 
 
 def reparameterize(
@@ -139,7 +141,7 @@ def reparameterize(
     if eps is None:
         shape = mu.shape if n_samples is None else (n_samples, *mu.shape)
         eps = torch.randn(shape, dtype=mu.dtype, device=mu.device, generator=generator)
-    _check_same_shape(eps, mu, dims=LAST)
+    _check_same_shape(eps[0] if eps.dim() > mu.dim() else eps, mu)
     return mu + torch.exp(0.5 * logvar) * eps  # (..., J) or (K, ..., J)
 
 

@@ -36,7 +36,6 @@ def evaluate_elbo(
     """ELBO of the model on these images, one draw of z per image, averaged exactly.
 
     Args:
-        model: the VAE.
         images: (N, D), on any device; batches are moved to the model's.
         batch_size: images per pass; without influence on the result.
         generator: source of the noise, on the model's device; None for a fixed seed.
@@ -72,7 +71,6 @@ def log_likelihood(
     In expectation it lies below log p(x) and rises to it as n_samples grows.
 
     Args:
-        model: the VAE.
         images: (N, D), on any device.
         n_samples: K, exactly this many draws of z for each image.
         chunk: draws decoded at once; without influence on the result but for rounding.
@@ -106,8 +104,8 @@ def active_units(model: VAE, images: Tensor, *, threshold: float = 0.01) -> int:
     _check(model, images)
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images, got {len(images)}")
-    device = model.input_mean.device
-    mu = torch.cat([model.encode(x.to(device))[0] for x in images.split(1000)])
+    batches = images.to(model.input_mean).split(1000)
+    mu = torch.cat([model.encode(x)[0] for x in batches])  # (N, J)
     return int((mu.var(0) > threshold).sum())
 
 

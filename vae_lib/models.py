@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_lib import distributions
+from vae_lib.data import check_images
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -97,30 +98,32 @@ class VAE(nn.Module):
 
     @classmethod
     def from_data(cls, config: VAEConfig, images: Tensor) -> "VAE":
-        """A VAE that starts at the mean of images (N, D), which it need not learn.
+        """A VAE that need not learn the mean of images (N, D).
 
-        Inputs are centred by the mean image and the output bias starts at its logit;
-        both are saved with the model. Raises ValueError unless D is config.n_pixels.
+        Inputs are centred by the mean image and the output bias starts at its logit
+        (for a Gaussian at the mean). Raises ValueError if the images are bad.
         """
+        gaussian = config.likelihood == "gaussian"
+        check_images(images, config.n_pixels, unit_interval=not gaussian)
         model = cls(config)
-        model._check_width(images)
         mean = images.mean(0).to(model.input_mean)
         model.input_mean.copy_(mean)
         # Laplace's rule keeps the logit of pixels that are never lit finite.
         smoothed = (mean * len(images) + 1) / (len(images) + 2)
-        start = mean if config.likelihood == "gaussian" else torch.logit(smoothed)
-        with torch.no_grad():
-            model.decoder[-1].bias.copy_(start)
+        start = mean if gaussian else torch.logit(smoothed)
+        model.decoder[-1].bias.data.copy_(start)
         return model
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Parameters (mu, logvar) of q(z|x), each (B, J), from x of shape (B, D).
 
-        logvar is bounded here, once, so that the KL, the sample and their gradients
-        are finite whatever the last layer yields.
-        Raises ValueError if x is not a floating-point tensor of shape (..., D).
+        logvar is bounded here, once, so that the KL, the sample and their gradients are
+        finite whatever the last layer yields. Raises ValueError if x is bad.
         """
-        self._check_width(x)
+        n_pixels = self.config.n_pixels
+        if x.shape[-1:] != (n_pixels,) or not (x.is_floating_point() and len(x)):
+            got = f"{tuple(x.shape)}, {x.dtype}"
+            raise ValueError(f"expected float images (B, {n_pixels}), got {got}")
         mu, raw_logvar = self.encoder(x - self.input_mean).chunk(2, dim=-1)
         return mu, LOGVAR_BOUND * torch.tanh(raw_logvar / LOGVAR_BOUND)
 
@@ -178,12 +181,6 @@ class VAE(nn.Module):
         like = {"dtype": self.input_mean.dtype, "device": self.input_mean.device}
         z = torch.randn(n, self.config.latent_dim, generator=generator, **like)
         return self.mean_image(z)
-
-    def _check_width(self, x: Tensor) -> None:
-        n_pixels = self.config.n_pixels
-        if x.shape[-1:] != (n_pixels,) or not x.is_floating_point() or not len(x):
-            got = f"{tuple(x.shape)}, {x.dtype}"
-            raise ValueError(f"expected float images (B, {n_pixels}), got {got}")
 
 
 def _mlp(widths: tuple[int, ...], config: VAEConfig) -> nn.Sequential:

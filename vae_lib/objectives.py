@@ -27,7 +27,7 @@ def elbo(log_p_x_given_z: Tensor, kl: Tensor, *, beta: float = 1.0) -> Tensor:
     """
     if log_p_x_given_z.dim() > kl.dim():
         log_p_x_given_z = log_p_x_given_z.mean(0)  # (K, B) -> (B,)
-    if log_p_x_given_z.shape != kl.shape:
+    if log_p_x_given_z.shape != kl.shape or kl.dim() != 1:
         raise ValueError(
             "expected log_p_x_given_z (B,) or (K, B) and kl (B,),"
             f" got {tuple(log_p_x_given_z.shape)} for one sample and {tuple(kl.shape)}"

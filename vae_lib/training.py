@@ -146,7 +146,7 @@ def train(
     _require(0 <= warmup < math.inf, "finite warmup >= 0", warmup)
     _require(0 <= beta < math.inf, "finite beta >= 0", beta)
     _require(clip_norm is None or clip_norm > 0, "clip_norm > 0 or None", clip_norm)
-    unit_interval = model.config.likelihood != "gaussian"
+    unit_interval = model.config.likelihood != "gaussian" or binarization == "sample"
     for given in (images,) if validation is None else (images, validation):
         check_images(given, model.config.n_pixels, unit_interval=unit_interval)
 
@@ -174,7 +174,7 @@ def train(
             clip_norm=clip_norm,
             generator=generator,
         ).cpu()
-        _check_finite(sums, epoch=len(rows) + 1)
+        _check_finite(model, sums, epoch=len(rows) + 1)
         log_p_x_given_z, kl, _ = (sums.double().sum(0) / len(images)).tolist()
         report = ElboReport(log_p_x_given_z - kl, log_p_x_given_z, kl)
         row = {"epoch": len(rows) + 1, **report._asdict()}
@@ -213,9 +213,12 @@ def _require(holds: bool, expected: str, got: object) -> None:
         raise ValueError(f"expected {expected}, got {got!r}")
 
 
-def _check_finite(sums: Tensor, epoch: int) -> None:
+def _check_finite(model: VAE, sums: Tensor, epoch: int) -> None:
     """Looked at once an epoch, on the host, so that no step waits for the answer."""
+    advice = "try a smaller lr, or clip_norm"
     for step, term in (~sums.isfinite()).nonzero().tolist():
         what = f"the {TERMS[term]} became {sums[step, term].item()}"
         where = f"in step {step + 1} of epoch {epoch}"
-        raise NonFiniteLossError(f"{what} {where}: try a smaller lr, or clip_norm")
+        raise NonFiniteLossError(f"{what} {where}: {advice}")
+    if not all(p.isfinite().all() for p in model.parameters()):
+        raise NonFiniteLossError(f"the last step of epoch {epoch} overflowed: {advice}")
