@@ -10,8 +10,9 @@ export GOMP_SPINCOUNT = 2000
 
 .PHONY: book test check lint unit notebooks execute lab bench configure clean
 
+# --all: a page that was built before must show its warnings again, and new styles.
 book: $(INSTALLED)
-	$(BIN)/jupyter-book build . -W -n --keep-going
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
 	@grep -q '^repository:' _config.yml || echo "No repository is configured: no Colab" \
 	  "buttons (make configure REPO=owner/name adds them)."
 	@echo "The book: $(CURDIR)/$(SITE)/index.html"
