@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import sympy as sp
 import torch
 from torch import Tensor
 from torch import distributions as td
@@ -60,6 +61,21 @@ def test_kl_equals_torch_distributions():
 def test_wrong_kl_formulas_are_told_apart(wrong):
     with pytest.raises(AssertionError):
         assert_is_the_kl(wrong)
+
+
+def test_kl_formula_is_the_integral_that_defines_it():
+    """eq-gaussian-kl for one dimension, by sympy, with residual exactly zero."""
+    z, mu = sp.symbols("z mu", real=True)
+    sigma = sp.symbols("sigma", positive=True)
+    q = sp.exp(-((z - mu) ** 2) / (2 * sigma**2)) / (sigma * sp.sqrt(2 * sp.pi))
+    p = sp.exp(-(z**2) / 2) / sp.sqrt(2 * sp.pi)
+    log_ratio = sp.simplify(sp.expand_log(sp.log(q) - sp.log(p), force=True))
+    integral = sp.integrate(q * log_ratio, (z, -sp.oo, sp.oo))
+    formula = -(1 + 2 * sp.log(sigma) - mu**2 - sigma**2) / 2
+    assert sp.simplify(integral - formula) == 0
+    found = gaussian_kl(*torch.tensor([[0.3], [-1.2]], dtype=torch.float64))
+    exact = formula.subs({mu: sp.Rational(3, 10), sigma: sp.exp(sp.Rational(-6, 10))})
+    assert_close(found.item(), float(exact), rtol=1e-12, atol=0)
 
 
 def test_kl_is_zero_at_the_prior():
