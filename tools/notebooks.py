@@ -120,10 +120,10 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
 
 
 def plain_png(encoded: str) -> str:
-    """The same picture with 256 colours and without the stamp of what drew it."""
+    """The same picture with 128 colours and without the stamp of what drew it."""
     picture = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB")
     buffer = io.BytesIO()
-    picture.quantize(256).save(buffer, "PNG", optimize=True)
+    picture.quantize(128).save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

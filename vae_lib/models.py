@@ -21,9 +21,7 @@ ACTIVATIONS = {
 }
 LIKELIHOODS = ("bernoulli", "gaussian", "continuous_bernoulli")
 
-# |logvar| stays below this: exp(20) is far from overflow in float32, and no posterior
-# that a digit needs comes near exp(-20).
-LOGVAR_BOUND = 20.0
+LOGVAR_BOUND = 20.0  # exp(20) is far from overflow, exp(-20) from any useful variance
 
 
 @dataclass(frozen=True)

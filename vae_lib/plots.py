@@ -17,12 +17,10 @@ from torchvision.utils import make_grid
 
 STYLE = {
     "figure.facecolor": "white",  # opaque, so that dark pages keep figures legible
-    "savefig.facecolor": "white",
     "figure.constrained_layout.use": True,
     "axes.prop_cycle": plt.cycler(color=plt.color_sequences["petroff10"]),
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "legend.frameon": False,
 }
 
 
@@ -72,21 +70,25 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
     """Codes (N, 2) by label, and circles that hold 50, 90 and 99 % of N(0, I)."""
     z, labels = z.cpu(), labels.cpu()
     fig, ax = plt.subplots(figsize=(6, 5.4))
+    centres = []
     for label in labels.unique().tolist():
         points = z[labels == label]
         ax.scatter(*points.T, s=4, alpha=0.7, linewidths=0, label=label)
         # The number itself tells the classes apart for those who see no colours.
         box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
-        side = "right" if label % 2 else "left"  # keeps close neighbours apart
-        ax.text(*points.median(0).values, str(label), weight="bold", ha=side, bbox=box)
+        centre = points.median(0).values
+        while any((centre - other).norm() < 0.4 for other in centres):
+            centre = centre + torch.tensor([0.4, 0.0])  # beside the label that is there
+        centres.append(centre)
+        ax.text(*centre, str(label), weight="bold", ha="center", bbox=box)
     for mass in (0.5, 0.9, 0.99):
         # |z|^2 / 2 of a 2-D standard normal is exponential with rate 1.
         radius = math.sqrt(-2 * math.log(1 - mass))
         ax.add_patch(Circle((0, 0), radius, fill=False, linestyle="--"))
         ax.annotate(f"{mass:.0%}", (0, radius), ha="center", va="bottom", fontsize=8)
     limit = limit or 1.05 * float(z.abs().max())
-    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="$z_1$", ylabel="$z_2$")
-    ax.set_aspect("equal")
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    ax.set(xlabel="$z_1$", ylabel="$z_2$")
     ax.legend(title="digit", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
