@@ -70,17 +70,17 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
     """Codes (N, 2) by label, and circles that hold 50, 90 and 99 % of N(0, I)."""
     z, labels = z.cpu(), labels.cpu()
     fig, ax = plt.subplots(figsize=(6, 5.4))
-    centres = []
+    placed = torch.full((1, 2), 100.0)  # where labels stand; none yet
     for label in labels.unique().tolist():
         points = z[labels == label]
         ax.scatter(*points.T, s=4, alpha=0.7, linewidths=0, label=label)
-        # The number itself tells the classes apart for those who see no colours.
+        # The number tells the classes apart without colours: it stands on the point
+        # nearest to the median that no earlier number covers.
+        covered = torch.cdist(points, placed).amin(1) < 0.4
+        distance = (points - points.median(0).values).norm(dim=1) + 100 * covered
+        placed = torch.cat([placed, points[distance.argmin()][None]])
         box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
-        centre = points.median(0).values
-        while any((centre - other).norm() < 0.4 for other in centres):
-            centre = centre + torch.tensor([0.4, 0.0])  # beside the label that is there
-        centres.append(centre)
-        ax.text(*centre, str(label), weight="bold", ha="center", bbox=box)
+        ax.text(*placed[-1], str(label), weight="bold", ha="center", bbox=box)
     for mass in (0.5, 0.9, 0.99):
         # |z|^2 / 2 of a 2-D standard normal is exponential with rate 1.
         radius = math.sqrt(-2 * math.log(1 - mass))
@@ -89,7 +89,7 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
     limit = limit or 1.05 * float(z.abs().max())
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     ax.set(xlabel="$z_1$", ylabel="$z_2$")
-    ax.legend(title="digit", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
+    fig.legend(title="digit", markerscale=4, loc="outside right center")
     return fig
 
 
