@@ -1,12 +1,14 @@
 """The sources of the book agree with each other, the library and the records."""
 
 import importlib.metadata
+import math
 import re
 import shutil
 import tomllib
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -71,6 +73,19 @@ def test_theorem_is_followed_by_its_proof(page):
     blocks = re.findall(r"\{prf:(theorem|lemma|proof)\}", page.read_text("utf-8"))
     theorems = [i for i, kind in enumerate(blocks) if kind != "proof"]
     assert theorems and all(blocks[i + 1] == "proof" for i in theorems)
+
+
+def test_numbers_in_the_text_of_chapter_7_are_right():
+    body = text("book/07-vae.md")
+    assert "logits above about 17" in body and "\\approx -17$" in body
+    assert torch.sigmoid(torch.tensor(17.0)) == 1 > torch.sigmoid(torch.tensor(16.0))
+    assert -17.01 < torch.log(torch.sigmoid(torch.tensor(-17.0))) < -16.99
+    assert "a standard deviation of about 20" in body
+    assert 19.5 < math.sqrt(784 / 2) < 20.5
+    assert "is $2\\cdot 10^{-22}$" in body
+    assert 1.9e-22 < math.exp(-(10**2) / 2) < 2.1e-22
+    assert "overflows single precision" in body and "sigma^2 = 100" in body
+    assert torch.exp(torch.tensor(100.0)).isinf()
 
 
 def test_index_quotes_the_recorded_result():

@@ -45,7 +45,7 @@ def products(images: torch.Tensor) -> None:
     for n_in, n_out in layers:
         x, g = torch.randn(BATCH, n_in), torch.randn(BATCH, n_out)
         w = torch.randn(n_in, n_out)
-        work.append((x, w, g.clone()))  # y = x w
+        work.append((x, w, torch.empty(BATCH, n_out)))  # y = x w
         work.append((x.T, g, torch.empty(n_in, n_out)))  # dw = x' g
         if n_in != 784:  # no gradient with respect to the image
             work.append((g, w.T, torch.empty(BATCH, n_in)))  # dx = g w'
