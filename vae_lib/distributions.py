@@ -86,7 +86,7 @@ def continuous_bernoulli_log_prob(x: Tensor, x_logits: Tensor) -> Tensor:
     Shapes, reduction and errors are those of ``bernoulli_log_prob``; the value is a log
     density and may be positive.
 
-    Source: Loaiza-Ganem & Cunningham (2019), Eq. 6 and 7, in terms of the logit.
+    Source: Loaiza-Ganem & Cunningham (2019), in terms of the logit.
     """
     near_zero = x_logits.abs() < SERIES_LIMIT
     safe = torch.where(near_zero, 1.0, x_logits)
@@ -102,7 +102,7 @@ def continuous_bernoulli_mean(x_logits: Tensor) -> Tensor:
 
     x_logits may have any shape; the mean, in [0, 1], is not the parameter p itself.
 
-    Source: Loaiza-Ganem & Cunningham (2019), Eq. 8, in terms of the logit.
+    Source: Loaiza-Ganem & Cunningham (2019), in terms of the logit.
     """
     near_zero = x_logits.abs() < SERIES_LIMIT
     safe = torch.where(near_zero, 1.0, x_logits)

@@ -80,7 +80,7 @@ def log_likelihood(
         Estimates of log p(x) in nats, shape (N,), on the CPU.
 
     Raises ValueError if the images are bad, n_samples < 1 or chunk < 1.
-    Source: Burda, Grosse & Salakhutdinov (2016), Eq. 8 and section 5.
+    Source: Burda, Grosse & Salakhutdinov (2016).
     """
     _check(model, images, n_samples=n_samples, chunk=chunk)
     generator = generator or torch.Generator(model.input_mean.device).manual_seed(0)
@@ -99,7 +99,7 @@ def active_units(model: VAE, images: Tensor, *, threshold: float = 0.01) -> int:
 
     A dimension is active if the variance over the data of its posterior mean exceeds
     the threshold. Raises ValueError if the images are bad or fewer than two.
-    Source: Burda, Grosse & Salakhutdinov (2016), section 5.2.
+    Source: Burda, Grosse & Salakhutdinov (2016).
     """
     _check(model, images)
     if len(images) < 2:

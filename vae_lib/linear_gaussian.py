@@ -17,7 +17,7 @@ class LinearGaussianModel:
     """Probabilistic PCA with weight W (D, J), mean (D,) and noise_std > 0.
 
     Raises ValueError if the shapes do not match or noise_std is not positive.
-    Source: Tipping & Bishop (1999), Eq. 2 to 8.
+    Source: Tipping & Bishop (1999).
     """
 
     def __init__(self, weight: Tensor, mean: Tensor, noise_std: float):

@@ -47,7 +47,7 @@ def importance_weighted_bound(log_w: Tensor) -> Tensor:
         logsumexp over K minus log K, in nats, shape (B,).
 
     Raises ValueError if there is no sample.
-    Source: Burda, Grosse & Salakhutdinov (2016), Eq. 8.
+    Source: Burda, Grosse & Salakhutdinov (2016).
     """
     if log_w.dim() < 1 or log_w.shape[0] < 1:
         got = tuple(log_w.shape)
