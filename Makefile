@@ -30,10 +30,13 @@ lint: $(INSTALLED)
 unit: $(INSTALLED)
 	TQDM_DISABLE=1 $(BIN)/pytest -m "not book"
 
-# Run every notebook and hold its outputs against the committed ones.
+# Run every notebook. The derivations (01-05) must yield every committed output again;
+# training may not, bit by bit: there the tagged cells are compared, and all asserts hold.
+NBVAL := --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider
 execute: $(INSTALLED)
-	TQDM_DISABLE=1 $(BIN)/pytest --nbval-lax --nbval-current-env \
-	  --nbval-cell-timeout=300 -p no:cacheprovider notebooks
+	TQDM_DISABLE=1 $(BIN)/pytest --nbval $(NBVAL) notebooks/0[1-5]-*.ipynb
+	TQDM_DISABLE=1 $(BIN)/pytest --nbval-lax $(NBVAL) \
+	  $(filter-out $(wildcard notebooks/0[1-5]-*),$(wildcard notebooks/*.ipynb))
 
 # Rewrite the outputs of the notebooks whose code changed.
 notebooks: $(INSTALLED)

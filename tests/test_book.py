@@ -1,5 +1,6 @@
 """The sources of the book agree with each other, the library and the records."""
 
+import ast
 import importlib.metadata
 import math
 import re
@@ -13,7 +14,7 @@ import yaml
 from PIL import Image
 
 from tools import configure as configure_tool
-from tools import diagrams
+from tools import diagrams, register
 from tools import notebooks as notebook_tool
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
 
@@ -70,9 +71,44 @@ def test_chapter_states_goals_needs_time_and_what_checks_it(page):
 
 @pytest.mark.parametrize("page", [p for p in PAGES if p.stem[0].isdigit()])
 def test_theorem_is_followed_by_its_proof(page):
-    blocks = re.findall(r"\{prf:(theorem|lemma|proof)\}", page.read_text("utf-8"))
+    claims = "theorem|lemma|proposition|corollary"
+    blocks = re.findall(rf"\{{prf:({claims}|proof)\}}", page.read_text("utf-8"))
     theorems = [i for i, kind in enumerate(blocks) if kind != "proof"]
     assert theorems and all(blocks[i + 1] == "proof" for i in theorems)
+
+
+def test_register_is_what_the_sources_say():
+    assert text("book/equation-register.md") == register.register(), (
+        "run tools/register.py"
+    )
+
+
+def test_every_equation_has_a_cell_and_a_test_and_no_mark_leads_nowhere():
+    labels = [equation.label for equation in register.all_equations()]
+    assert len(labels) == len(set(labels)) > 40
+    for found in (register.cells(), register.tests()):
+        assert set(found) == set(labels), set(found) ^ set(labels)
+    assert set(register.functions()) <= set(labels)
+
+
+@pytest.mark.parametrize(
+    "module", ["distributions", "linear_gaussian", "objectives", "symbolic"]
+)
+def test_every_function_names_its_equation(module):
+    tree = ast.parse(text(f"vae_lib/{module}.py"))
+    for _, name, node in register.definitions(tree):
+        # residual states no equation: it compares the two sides of one.
+        if not name.split(".")[-1].startswith("_") and name != "residual":
+            assert "Book: eq-" in ast.get_docstring(node), name
+
+
+def test_terms_of_the_glossary_are_used_and_defined_once():
+    glossary = text("book/glossary.md").split("```{glossary}")[1]
+    terms = re.findall(r"^(\S.*)$", glossary.split("```")[0], re.MULTILINE)
+    assert terms == sorted(terms, key=str.casefold) and len(set(terms)) == len(terms)
+    chapters = "".join(path.read_text("utf-8") for path in PAGES if path.stem[0] == "0")
+    named = set(re.findall(r"\{term\}`(?:[^`<]+<)?([^`<>]+)>?`", chapters))
+    assert named == set(terms), named ^ set(terms)
 
 
 def test_numbers_in_the_text_of_chapter_7_are_right():
@@ -82,8 +118,9 @@ def test_numbers_in_the_text_of_chapter_7_are_right():
     assert -17.01 < torch.log(torch.sigmoid(torch.tensor(-17.0))) < -16.99
     assert "a standard deviation of about 20" in body
     assert 19.5 < math.sqrt(784 / 2) < 20.5
-    assert "is $2\\cdot 10^{-22}$" in body
-    assert 1.9e-22 < math.exp(-(10**2) / 2) < 2.1e-22
+    assert "for $\\rho = 5$ is $4\\cdot 10^{-6}$, and four fifths of the square" in body
+    assert 3.5e-6 < math.exp(-(5**2) / 2) < 4.5e-6
+    assert 0.79 < 1 - math.pi * 5**2 / 20**2 < 0.81
     assert "overflows single precision" in body and "sigma^2 = 100" in body
     assert torch.exp(torch.tensor(100.0)).isinf()
 

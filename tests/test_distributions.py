@@ -43,6 +43,7 @@ def assert_is_the_kl(kl) -> None:
         assert_close(kl(mu, logvar), expected, **EXACT)
 
 
+@pytest.mark.equation("eq-gaussian-kl")
 def test_kl_equals_torch_distributions():
     assert_is_the_kl(gaussian_kl)
 
@@ -95,6 +96,7 @@ def test_kl_is_additive_over_dimensions_and_passes_gradcheck():
     assert gradcheck(gaussian_kl, (mu.requires_grad_(), logvar.requires_grad_()))
 
 
+@pytest.mark.equation("eq-gaussian-kl", "eq-kl")
 def test_kl_is_the_mean_log_ratio_of_its_densities():
     mu, logvar = randn(2, 3, 2)
     z, zero = reparameterize(mu, logvar, n_samples=20_000), torch.zeros_like(mu)
@@ -102,6 +104,9 @@ def test_kl_is_the_mean_log_ratio_of_its_densities():
     assert_within_error(log_ratio, gaussian_kl(mu, logvar))
 
 
+@pytest.mark.equation(
+    "eq-gaussian-log-prob", "eq-bernoulli-log-prob", "eq-continuous-bernoulli"
+)
 @pytest.mark.parametrize("x_shape, mu_shape", BROADCASTS)
 def test_densities_equal_torch_distributions(x_shape, mu_shape):
     x, mu = torch.rand(x_shape, dtype=torch.float64), 3 * randn(*mu_shape)
@@ -132,6 +137,7 @@ def test_extreme_logits_have_the_right_value_and_gradient(pixel):
         assert_close(found_slope, slope + constant / exact, **tolerance)
 
 
+@pytest.mark.equation("eq-bernoulli-log-prob")
 def test_bernoulli_of_grey_is_the_expectation_over_bits():
     x, logits = torch.rand(3, dtype=torch.float64), randn(3)
     bits = torch.cartesian_prod(*3 * [torch.arange(2.0, dtype=torch.float64)])
@@ -140,6 +146,7 @@ def test_bernoulli_of_grey_is_the_expectation_over_bits():
     assert_close(bernoulli_log_prob(x, logits), expected, **EXACT)
 
 
+@pytest.mark.equation("eq-continuous-bernoulli", "eq-continuous-bernoulli-mean")
 @pytest.mark.parametrize("logit", [0.0, 1e-3, 0.019, 0.021, -0.021, 5.0, -30.0])
 def test_continuous_bernoulli_is_a_density_with_that_mean(logit):
     nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(100))
@@ -164,6 +171,7 @@ def test_continuous_bernoulli_gradient_equals_finite_differences(logit):
         assert slope.item() == pytest.approx(step.item(), abs=tolerance)
 
 
+@pytest.mark.equation("eq-reparameterization")
 def test_sample_has_the_moments_of_the_posterior():
     mu, logvar = randn(2, 3)
     z = reparameterize(mu, logvar, n_samples=50_000)
@@ -172,6 +180,7 @@ def test_sample_has_the_moments_of_the_posterior():
     assert_within_error((z - mu) * (z - mu).roll(1, dims=-1), torch.zeros(3))
 
 
+@pytest.mark.equation("eq-reparameterization")
 @pytest.mark.parametrize("lead", [(), (1,), (5,)])
 def test_sample_has_the_gradient_of_an_affine_function(lead):
     mu, logvar = (t.requires_grad_() for t in randn(2, 4, 3))

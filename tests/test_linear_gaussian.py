@@ -36,6 +36,7 @@ def bad_posterior(model: LinearGaussianModel, x: Tensor) -> tuple[Tensor, Tensor
     return mean + 0.6 * variance.sqrt(), (1.5 * variance).log()
 
 
+@pytest.mark.equation("eq-linear-gaussian", "eq-linear-gaussian-evidence")
 def test_evidence_equals_quadrature_over_one_latent():
     model = make_model(latent_dim=1)
     x, z = model.sample(4), torch.linspace(-10, 10, 8001, dtype=torch.float64)
@@ -44,6 +45,7 @@ def test_evidence_equals_quadrature_over_one_latent():
     assert_close(model.log_evidence(x), integral.log(), rtol=1e-10, atol=0)
 
 
+@pytest.mark.equation("eq-linear-gaussian-evidence")
 def test_evidence_equals_the_textbook_density_of_a_gaussian():
     model = make_model()
     x = model.sample(4)
@@ -53,6 +55,7 @@ def test_evidence_equals_the_textbook_density_of_a_gaussian():
     assert_close(model.log_evidence(x), torch.from_numpy(expected), rtol=1e-12, atol=0)
 
 
+@pytest.mark.equation("eq-linear-gaussian-posterior", "eq-importance-weights")
 def test_every_weight_under_the_exact_posterior_is_the_evidence():
     model = make_model()
     x = model.sample(4)
@@ -62,6 +65,7 @@ def test_every_weight_under_the_exact_posterior_is_the_evidence():
     assert_close(log_w, model.log_evidence(x).expand(50, 4), rtol=0, atol=1e-10)
 
 
+@pytest.mark.equation("eq-elbo", "eq-elbo-identity")
 def test_elbo_is_the_evidence_minus_the_kl_to_the_posterior():
     model = make_model()
     x = model.sample(4)
@@ -75,6 +79,7 @@ def test_elbo_is_the_evidence_minus_the_kl_to_the_posterior():
     assert gap.min() > 0.1 and (difference.abs() < 4 * error).all()
 
 
+@pytest.mark.equation("eq-importance-weighted-bound")
 def test_importance_weighted_bound_rises_to_the_evidence():
     """In expectation: means over 5,000 repeats, with their standard errors."""
     model = make_model()
@@ -92,6 +97,7 @@ def test_importance_weighted_bound_rises_to_the_evidence():
     assert -0.02 < means[-1] < 4 * errors[-1]
 
 
+@pytest.mark.equation("eq-linear-gaussian")
 def test_sample_has_the_moments_of_the_model():
     n, model = 50_000, make_model()
     x, c = model.sample(n, generator=torch.Generator()), covariance_of(model)
@@ -109,6 +115,7 @@ def test_fit_with_one_latent_less_than_pixels_is_exact():
     assert_close(covariance_of(fitted), torch.cov(x.T, correction=0))
 
 
+@pytest.mark.equation("eq-linear-gaussian-fit")
 def test_fit_is_the_likeliest_model():
     x = make_model(6, 2).sample(300)
     best = LinearGaussianModel.fit(x, 2)

@@ -23,6 +23,7 @@ def p_x(likelihood: str, x_params: torch.Tensor) -> td.Distribution:
     return td.Normal(x_params, 0.3)
 
 
+@pytest.mark.equation("eq-vae-model", "eq-gaussian-likelihood", "eq-importance-weights")
 @EACH_LIKELIHOOD
 @pytest.mark.parametrize("n_samples, lead", [(None, ()), (1, (1,)), (3, (3,))])
 def test_terms_have_their_shapes_and_equal_torch_distributions(
@@ -40,6 +41,7 @@ def test_terms_have_their_shapes_and_equal_torch_distributions(
     assert_close(output.log_w, log_w, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.equation("eq-encoder", "eq-reparameterization")
 def test_z_is_the_reparameterized_sample(make_vae, batch):
     eps = torch.randn(3, 7, 2, dtype=torch.float64)
     output = make_vae()(batch, eps=eps)
@@ -55,6 +57,7 @@ def test_mean_log_weight_is_the_elbo(make_vae, batch):
     assert (difference.mean(0).abs() < 4 * error).all()
 
 
+@pytest.mark.equation("eq-encoder")
 def test_encoder_sees_centred_images_and_bends_logvar(make_vae, batch):
     model = make_vae()
     model.input_mean.copy_(batch.mean(0))
@@ -64,6 +67,20 @@ def test_encoder_sees_centred_images_and_bends_logvar(make_vae, batch):
     mu, logvar = model.encode(batch)
     assert_close(mu, raw[:, :2])
     assert_close(logvar, 20 * torch.tanh(raw[:, 2:] / 20))
+
+
+@pytest.mark.equation("eq-aggregate-kl")
+def test_mean_kl_is_the_kl_to_the_cloud_plus_that_of_the_cloud():
+    """On a grid in one dimension, against the closed form of each KL."""
+    mu, std = torch.tensor([[-1.0, 0.2, 1.5], [0.4, 0.9, 0.3]]).double()[..., None]
+    z, p = torch.linspace(-12, 12, 24_001).double(), td.Normal(0.0, 1.0)
+    log_q = td.Normal(mu, std).log_prob(z)  # (images, nodes)
+    cloud = log_q.exp().mean(0)
+    to_cloud = torch.trapezoid(log_q.exp() * (log_q - cloud.log()), z).mean()
+    of_cloud = torch.trapezoid(cloud * (cloud.log() - p.log_prob(z)), z)
+    expected = td.kl_divergence(td.Normal(mu, std), p).mean()
+    assert_close(to_cloud + of_cloud, expected, rtol=1e-9, atol=0)
+    assert to_cloud > 0.1 and of_cloud > 0.01
 
 
 @EACH_LIKELIHOOD

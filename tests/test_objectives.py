@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from vae_lib.objectives import elbo, importance_weighted_bound
 
 
+@pytest.mark.equation("eq-elbo", "eq-estimator-b")
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0, 4.0])
 def test_elbo_subtracts_the_weighted_kl_from_the_mean_over_samples(beta):
     log_p, kl = torch.randn(5, 4), torch.rand(4)
@@ -16,6 +17,7 @@ def test_elbo_subtracts_the_weighted_kl_from_the_mean_over_samples(beta):
         assert_close(elbo(one, kl, beta=beta), log_p[0] - beta * kl)
 
 
+@pytest.mark.equation("eq-importance-weighted-bound")
 @pytest.mark.parametrize("k", [1, 2, 50])
 def test_importance_weighted_bound_is_the_log_of_the_mean_weight(k):
     log_w = torch.randn(k, 4, dtype=torch.float64, requires_grad=True)

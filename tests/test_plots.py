@@ -20,6 +20,9 @@ CODES, LABELS = torch.randn(40, 2), torch.arange(40) % 3
 FIGURES = {
     "images": lambda: plots.plot_images(SHADES[:5], n_columns=3, title="five"),
     "image": lambda: plots.plot_images(SHADES[:1]),
+    "curves": lambda: plots.plot_curves(
+        torch.arange(1, 4), {"a": torch.ones(3)}, xlabel="x", ylabel="nats", log="xy"
+    ),
     "history": lambda: plots.plot_history(ROWS),
     "latent": lambda: plots.plot_latent(CODES, LABELS),
     "grid": lambda: plots.plot_latent_grid(SHADES, torch.linspace(-2, 2, 3)),
@@ -53,6 +56,27 @@ def test_history_draws_the_rows_with_or_without_validation(rows):
         name = f"valid_{key}"
         expected += [(row["epoch"], row[name]) for row in rows if name in row]
         assert [point for point in drawn if not math.isnan(point[1])] == expected
+
+
+def test_curves_run_through_their_points_with_their_errors():
+    x, y, error = torch.arange(3), torch.tensor([1.0, 4.0, 9.0]), torch.full((3,), 0.5)
+    figure = plots.plot_curves(
+        x, {"a": y, "b": 2 * y}, xlabel="x", ylabel="y", errors={"b": error}
+    )
+    (ax,) = figure.axes
+    drawn = [container.lines[0] for container in ax.containers]
+    assert [line.get_ydata().tolist() for line in drawn] == [
+        y.tolist(),
+        (2 * y).tolist(),
+    ]
+    assert len({line.get_linestyle() for line in drawn}) == 2
+    bars = ax.containers[1].lines[2][0].get_segments()
+    assert [bar[:, 1].tolist() for bar in bars] == [
+        [1.5, 2.5],
+        [7.5, 8.5],
+        [17.5, 18.5],
+    ]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
 
 
 def test_latent_codes_are_drawn_where_they_lie():

@@ -61,6 +61,7 @@ def literal_loss(model: VAE, x: Tensor, eps: Tensor, objective: str, beta: float
     return -log_w.exp().mean(0).log().sum() / len(x)
 
 
+@pytest.mark.equation("eq-minibatch")
 @pytest.mark.parametrize(
     "objective, k, beta",
     [("elbo", None, 1.0), ("elbo", 3, 0.3), ("iwae", 1, 1.0), ("iwae", 3, 1.0)],

@@ -10,13 +10,17 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
+from torch import Tensor
+from torch.distributions import Normal
 
 from vae_lib.checkpoints import load_pretrained
+from vae_lib.distributions import gaussian_kl
 
 STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
 
 KL = r"$D_{\mathrm{KL}}(q_\phi(z\,|\,x)\,\Vert\,p(z))$"
+GAP = r"$D_{\mathrm{KL}}(q\,\Vert\,p_\theta(z\,|\,x))$"
 LOG_P = r"$-\log\,p_\theta(x\,|\,z)$"
 INK, BLUE, RED = "#22303c", "#1f6fb4", "#c4302b"
 STYLE = {
@@ -28,12 +32,183 @@ STYLE = {
 }
 
 
+def graphical_model() -> Figure:
+    """Chapter 1: what generates what (solid), and what infers what (dashed)."""
+    fig, ax = _canvas(4.6, 3.4)
+    ax.add_patch(Rectangle((14, 3), 18, 28, facecolor="white", edgecolor=INK))
+    ax.text(30.5, 4.2, "$N$", ha="center")
+    for x, y, name, fill in ((23, 25, "$z$", "white"), (23, 10, "$x$", "#d8dee4")):
+        ax.add_patch(Circle((x, y), 3, facecolor=fill, edgecolor=INK, linewidth=1.5))
+        ax.text(x, y, name, ha="center", va="center", fontsize=16)
+    ax.text(40.5, 10, r"$\theta$", ha="center", va="center", fontsize=16)
+    ax.text(5.5, 25, r"$\phi$", ha="center", va="center", fontsize=16)
+    _arrow(ax, (24.2, 22.1), (24.2, 12.9))
+    _arrow(ax, (38.7, 10), (26.2, 10))
+    _arrow(ax, (21.8, 12.9), (21.8, 22.1), color=RED, dashed=True)
+    _arrow(ax, (7.3, 25), (19.8, 25), color=RED, dashed=True)
+    ax.text(25, 17.5, "$p_\\theta(x|z)$", va="center", fontsize=11)
+    ax.text(21, 17.5, "$q_\\phi(z|x)$", ha="right", va="center", fontsize=11, color=RED)
+    ax.text(23, 29.2, "$p(z)$", ha="center", va="center", fontsize=11)
+    return fig
+
+
+def kl_fits() -> Figure:
+    """Chapter 2: one Gaussian fitted to two humps, by either divergence."""
+    z = torch.linspace(-6, 6, 601, dtype=torch.float64)
+    fig, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+    target = two_humps(z)
+    ax.fill_between(z, target, color="#d8dee4", label="target: two humps")
+    seeks, covers = reverse_and_forward_fits()
+    ax.plot(z, covers.log_prob(z).exp(), "--", color=BLUE, label="forward fit")
+    ax.plot(z, seeks.log_prob(z).exp(), "-", color=RED, label="reverse fit")
+    ax.set(xlabel="$z$", ylabel="density", ylim=(0, None), xlim=(-6, 6))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=11)
+    return fig
+
+
+def two_humps(z: Tensor) -> Tensor:
+    """Density of the mixture 0.5 N(-2, 0.6^2) + 0.5 N(2, 0.6^2)."""
+    return 0.5 * sum(Normal(mean, 0.6).log_prob(z).exp() for mean in (-2.0, 2.0))
+
+
+def reverse_and_forward_fits() -> tuple[Normal, Normal]:
+    """The Gaussians nearest to the two humps: KL(q || p) near 2, and KL(p || q)."""
+    z = torch.linspace(-12, 12, 4801, dtype=torch.float64)
+    mu = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    logvar = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([mu, logvar], max_iter=100, tolerance_grad=1e-10)
+
+    def reverse_kl() -> Tensor:
+        optimizer.zero_grad()
+        log_q = Normal(mu, (0.5 * logvar).exp()).log_prob(z)
+        kl = torch.trapezoid(log_q.exp() * (log_q - two_humps(z).log()), z)
+        kl.backward()
+        return kl
+
+    optimizer.step(reverse_kl)
+    std = (0.5 * logvar).exp().item()
+    return Normal(mu.item(), std), Normal(0.0, (4 + 0.6**2) ** 0.5)
+
+
+def elbo_gap() -> Figure:
+    """Chapter 3: the same evidence, cut in two at different heights."""
+    fig, ax = _canvas(7.4, 3.3)
+    ax.plot((12, 72), (30, 30), color=INK, linewidth=1.2, linestyle=":")
+    ax.text(11, 30, r"$\log\,p_\theta(x)$", ha="right", va="center")
+    captions = ("$q$ far from\nthe posterior", "$q$ nearer to it", "$q$ equal to it")
+    for x, height, caption in zip((18, 42, 66), (13, 22, 30), captions, strict=True):
+        bar = {"width": 8, "linewidth": 1.2}
+        look = bar | {"facecolor": "white", "edgecolor": INK}
+        ax.add_patch(Rectangle((x - 4, 7), height=height - 7, **look))
+        ax.text(x, (7 + height) / 2, r"$\mathcal{L}$", ha="center", va="center")
+        ax.text(x, 5.8, caption, ha="center", va="top", fontsize=11)
+        if height < 30:
+            look = bar | {"facecolor": "#f6d5d3", "edgecolor": RED, "hatch": "//"}
+            ax.add_patch(Rectangle((x - 4, height), height=30 - height, **look))
+            middle = (30 + height) / 2
+            ax.text(x + 4.6, middle, GAP, color=RED, va="center", fontsize=11)
+    return fig
+
+
+def gaussian_kl_price() -> Figure:
+    """Chapter 4: what one latent dimension costs, by sigma and by mu and sigma."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9))
+    fig.subplots_adjust(0.075, 0.17, 0.985, 0.97, wspace=0.28)
+    ticks = (0.05, 0.1, 0.2, 0.5, 1, 2)
+
+    std = torch.logspace(-1.5, 0.5, 201)
+    price = gaussian_kl(torch.zeros(201, 1), 2 * std.log()[:, None])
+    narrow = std < 0.75
+    left.plot(std, price, color=BLUE)
+    line = -std[narrow].log() - 0.5
+    left.plot(std[narrow], line, color=INK, linestyle="--", linewidth=1.2)
+    tenth = float(gaussian_kl(torch.zeros(1), torch.tensor([0.01]).log()))
+    left.plot(0.1, tenth, "o", color=RED)
+    look = {"textcoords": "offset points", "color": RED}
+    left.annotate(f"{tenth:.2f}", (0.1, tenth), (8, 4), **look)
+    left.set(xlabel=r"$\sigma$", ylabel=r"nats, at $\mu=0$", xscale="log")
+    left.set(ylim=(-0.25, 3.2))
+
+    mu, log_std = torch.meshgrid(
+        torch.linspace(-2.8, 2.8, 141), torch.linspace(-3.7, 1.15, 141), indexing="xy"
+    )
+    price = gaussian_kl(mu[..., None], 2 * log_std[..., None])
+    levels = (0.1, 0.5, 1, 2, 3)
+    lines = right.contour(mu, log_std.exp(), price, levels, colors=BLUE, linewidths=1.4)
+    spots = [(0.2, 0.8), (0.72, 0.65), (1.0, 0.5), (1.35, 0.3), (1.65, 0.15)]
+    right.clabel(lines, fmt="%g", fontsize=11, manual=spots)
+    right.plot(0, 1, "x", color=RED, markersize=8, markeredgewidth=2)
+    right.set(xlabel=r"$\mu$", ylabel=r"$\sigma$", yscale="log")
+
+    for ax, axis in ((left, left.xaxis), (right, right.yaxis)):
+        axis.set_major_locator(plt.FixedLocator(ticks))
+        axis.set_major_formatter(plt.FixedFormatter([f"{tick:g}" for tick in ticks]))
+        axis.set_minor_locator(plt.NullLocator())
+        ax.spines[["top", "right"]].set_visible(False)
+    return fig
+
+
+def reparameterization() -> Figure:
+    """Chapter 5: a training step before (a) and after (b) the trick."""
+    fig, ax = _canvas(9.6, 6.2)
+    for top, after in ((62, False), (31, True)):
+        _training_step(ax, top, after)
+    ax.text(2, 61, "(a) the sample is a node of its own", va="top")
+    ax.text(2, 30, "(b) the noise comes from the side", va="top")
+    return fig
+
+
+def _training_step(ax: Axes, top: float, after: bool) -> None:
+    """Encoder to loss; the gradient's way back is drawn below as far as it gets."""
+    y = top - 14
+    _text_box(ax, 6, y, "$x$", rounded=True)
+    _text_box(ax, 21, y, "encoder", width=12, height=8)
+    _text_box(ax, 37, y, "$\\mu,\\;\\sigma$", width=9, rounded=True)
+    if after:
+        _text_box(ax, 55, y, r"$z=\mu+\sigma\odot\epsilon$", width=16, rounded=True)
+        _text_box(ax, 55, y + 10, "sample $\\epsilon$", color=RED, width=14)
+        ax.text(63, y + 10, r"$\sim\,\mathcal{N}(0,I)$", color=RED, va="center")
+        _arrow(ax, (55, y + 7.2), (55, y + 2.9), color=RED)
+    else:
+        _text_box(ax, 55, y, "sample $z$", color=RED, width=16)
+        ax.text(
+            55,
+            y + 5,
+            r"$\sim\,\mathcal{N}(\mu,\mathrm{diag}\,\sigma^2)$",
+            color=RED,
+            ha="center",
+        )
+    _text_box(ax, 74, y, "decoder", width=12, height=8)
+    _text_box(ax, 90, y, r"$f_\theta(z)$", rounded=True)
+    for start, end in (
+        (10.4, 14.8),
+        (27.2, 32.3),
+        (41.7, 46.8),
+        (63.2, 67.8),
+        (80.2, 85.5),
+    ):
+        _arrow(ax, (start, y), (end, y))
+    _text_box(ax, 37, y - 12, KL, color=BLUE, width=24, height=6)
+    _text_box(ax, 84, y - 12, LOG_P, color=BLUE, width=20, height=6)
+    ax.text(60.5, y - 12, "+", color=BLUE, ha="center", va="center", fontsize=18)
+    _arrow(ax, (37, y - 2.7), (37, y - 8.8), color=BLUE)
+    _arrow(ax, (90, y - 2.7), (90, y - 8.8), color=BLUE)
+    back = {"color": INK, "dashed": True}
+    _arrow(ax, (86, y - 7), (63, y - 7), **back)
+    ax.text(74, y - 6.3, "gradient", ha="center", va="bottom", fontsize=11)
+    if after:
+        _arrow(ax, (61, y - 7), (43, y - 7), **back)
+        _arrow(ax, (34, y - 7), (19, y - 7), **back)
+    else:
+        ax.text(
+            61, y - 7, r"$\times$", ha="center", va="center", color=RED, fontsize=20
+        )
+
+
 def vae_architecture() -> Figure:
     """Chapter 7: a VAE in training, noise in red, the loss layer in blue."""
-    fig, ax = plt.subplots(figsize=(9.6, 3.5))
-    fig.subplots_adjust(0, 0, 1, 1)
-    ax.set(xlim=(0, 96), ylim=(0, 35))
-    ax.axis("off")
+    fig, ax = _canvas(9.6, 3.5)
     _text_box(ax, 6, 20, "$x$", rounded=True)
     _text_box(ax, 22, 20, "encoder", width=13, height=9)
     _text_box(ax, 38.5, 20, "$\\mu$\n\n$\\log\\,\\sigma^2$", height=11, rounded=True)
@@ -43,9 +218,7 @@ def vae_architecture() -> Figure:
     _text_box(ax, 73.5, 20, "decoder", width=13, height=9)
     _text_box(ax, 89.5, 20, r"$f_\theta(z)$", rounded=True)
     _text_box(ax, 38.5, 4, KL, color=BLUE, width=24, height=6)
-    _text_box(
-        ax, 83.5, 4, r"$-\log\,p_\theta(x\,|\,z)$", color=BLUE, width=20, height=6
-    )
+    _text_box(ax, 83.5, 4, LOG_P, color=BLUE, width=20, height=6)
     ax.text(62, 4, "+", color=BLUE, ha="center", va="center", fontsize=18)
     _arrow(ax, (10.4, 20), (15.2, 20))
     _arrow(ax, (28.7, 20), (34, 20))
@@ -58,6 +231,15 @@ def vae_architecture() -> Figure:
     ax.plot((6, 6, 77.5, 77.5), (17.3, 11, 11, 9), color=BLUE, linewidth=1.2)
     _arrow(ax, (77.5, 9), (77.5, 7.3), color=BLUE)
     return fig
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty drawing, ten units to the inch."""
+    fig, ax = plt.subplots(figsize=(width, height))
+    fig.subplots_adjust(0, 0, 1, 1)
+    ax.set(xlim=(0, 10 * width), ylim=(0, 10 * height))
+    ax.axis("off")
+    return fig, ax
 
 
 def _text_box(
@@ -87,9 +269,12 @@ def _text_box(
     ax.text(x, y, text, color=color, ha="center", va="center", zorder=3)
 
 
-def _arrow(ax: Axes, start: tuple, end: tuple, *, color: str = INK) -> None:
+def _arrow(
+    ax: Axes, start: tuple, end: tuple, *, color: str = INK, dashed: bool = False
+) -> None:
     style = {"arrowstyle": "-|>", "color": color, "linewidth": 1.2, "shrinkA": 0}
-    ax.annotate("", end, start, arrowprops=style | {"shrinkB": 0})
+    style |= {"shrinkB": 0, "linestyle": "--" if dashed else "-"}
+    ax.annotate("", end, start, arrowprops=style)
 
 
 def cover() -> Figure:
@@ -105,7 +290,15 @@ def cover() -> Figure:
     return fig
 
 
-FIGURES = {"vae-architecture.svg": vae_architecture, "cover.png": cover}
+FIGURES = {
+    "graphical-model.svg": graphical_model,
+    "kl-fits.svg": kl_fits,
+    "elbo-gap.svg": elbo_gap,
+    "gaussian-kl.svg": gaussian_kl_price,
+    "reparameterization.svg": reparameterization,
+    "vae-architecture.svg": vae_architecture,
+    "cover.png": cover,
+}
 
 
 def draw(folder: Path = STATIC) -> None:

@@ -86,6 +86,7 @@ def continuous_bernoulli_log_prob(x: Tensor, x_logits: Tensor) -> Tensor:
     Shapes, reduction and errors are those of ``bernoulli_log_prob``; the value is a log
     density and may be positive.
 
+    Book: eq-continuous-bernoulli.
     Source: Loaiza-Ganem & Cunningham (2019), in terms of the logit.
     """
     near_zero = x_logits.abs() < SERIES_LIMIT
@@ -102,6 +103,7 @@ def continuous_bernoulli_mean(x_logits: Tensor) -> Tensor:
 
     x_logits may have any shape; the mean, in [0, 1], is not the parameter p itself.
 
+    Book: eq-continuous-bernoulli-mean.
     Source: Loaiza-Ganem & Cunningham (2019), in terms of the logit.
     """
     near_zero = x_logits.abs() < SERIES_LIMIT

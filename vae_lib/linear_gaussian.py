@@ -17,7 +17,7 @@ class LinearGaussianModel:
     """Probabilistic PCA with weight W (D, J), mean (D,) and noise_std > 0.
 
     Raises ValueError if the shapes do not match or noise_std is not positive.
-    Source: Tipping & Bishop (1999).
+    Book: eq-linear-gaussian. Source: Tipping & Bishop (1999).
     """
 
     def __init__(self, weight: Tensor, mean: Tensor, noise_std: float):
@@ -29,12 +29,18 @@ class LinearGaussianModel:
         self.weight, self.mean, self.noise_std = weight, mean, float(noise_std)
 
     def log_p_x_given_z(self, x: Tensor, z: Tensor) -> Tensor:
-        """Log-likelihood in nats, (..., B), of x (B, D) given z (..., B, J)."""
+        """Log-likelihood in nats, (..., B), of x (B, D) given z (..., B, J).
+
+        Book: eq-linear-gaussian.
+        """
         logvar = torch.full_like(self.mean, 2 * math.log(self.noise_std))
         return gaussian_log_prob(x, z @ self.weight.T + self.mean, logvar)
 
     def log_evidence(self, x: Tensor) -> Tensor:
-        """Exact log p(x) in nats, (B,), of x (B, D): N(mean, W W' + noise_std^2 I)."""
+        """Exact log p(x) in nats, (B,), of x (B, D): N(mean, W W' + noise_std^2 I).
+
+        Book: eq-linear-gaussian-evidence.
+        """
         identity = torch.eye(len(self.mean), dtype=x.dtype, device=x.device)
         covariance = self.weight @ self.weight.T + self.noise_std**2 * identity
         return MultivariateNormal(self.mean, covariance).log_prob(x)
@@ -44,6 +50,8 @@ class LinearGaussianModel:
 
         With M = W'W + noise_std^2 I the mean is M^-1 W'(x - mean) and the covariance
         noise_std^2 M^-1, the same for every x.
+
+        Book: eq-linear-gaussian-posterior.
         """
         identity = torch.eye(self.weight.shape[1], dtype=x.dtype, device=x.device)
         m = self.weight.T @ self.weight + self.noise_std**2 * identity  # (J, J)
@@ -51,7 +59,10 @@ class LinearGaussianModel:
         return mean, self.noise_std**2 * torch.linalg.inv(m)
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """n draws of x from p(x), shape (n, D)."""
+        """n draws of x from p(x), shape (n, D).
+
+        Book: eq-linear-gaussian.
+        """
         n_pixels, latent_dim = self.weight.shape
         like = {"dtype": self.mean.dtype, "device": self.mean.device}
         z = torch.randn(n, latent_dim, generator=generator, **like)
@@ -67,6 +78,7 @@ class LinearGaussianModel:
         its eigenvalue minus the noise variance.
 
         Raises ValueError unless N > 1 and 1 <= latent_dim < D.
+        Book: eq-linear-gaussian-fit.
         """
         if x.dim() != 2 or len(x) < 2 or not 1 <= latent_dim < x.shape[1]:
             raise ValueError(

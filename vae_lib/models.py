@@ -71,7 +71,10 @@ class VAEOutput(NamedTuple):
 
     @property
     def log_w(self) -> Tensor:
-        """Log importance weights log p(x|z) + log p(z) - log q(z|x), (B,) or (K, B)."""
+        """Log importance weights log p(x|z) + log p(z) - log q(z|x), (B,) or (K, B).
+
+        Book: eq-importance-weights.
+        """
         zero = torch.zeros_like(self.mu)
         log_p_z = distributions.gaussian_log_prob(self.z, zero, zero)
         log_q_z = distributions.gaussian_log_prob(self.z, self.mu, self.logvar)
@@ -132,7 +135,7 @@ class VAE(nn.Module):
     def log_p_x_given_z(self, x: Tensor, x_params: Tensor) -> Tensor:
         """Log-likelihood of x (B, D) under x_params (..., B, D), in nats, (..., B).
 
-        Book: eq-bernoulli-log-prob. Source: Kingma & Welling (2014), Appendix C.
+        Book: eq-bernoulli-log-prob, eq-gaussian-likelihood, eq-continuous-bernoulli.
         """
         if self.config.likelihood == "bernoulli":
             return distributions.bernoulli_log_prob(x, x_params)

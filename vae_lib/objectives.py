@@ -23,7 +23,7 @@ def elbo(log_p_x_given_z: Tensor, kl: Tensor, *, beta: float = 1.0) -> Tensor:
         The bound in nats, shape (B,): to be maximised, not averaged over the batch.
 
     Raises ValueError if the shapes do not match.
-    Book: eq-elbo. Source: Kingma & Welling (2014), Eq. 3 and 7.
+    Book: eq-elbo, eq-estimator-b. Source: Kingma & Welling (2014), Eq. 3 and 7.
     """
     if log_p_x_given_z.dim() > kl.dim():
         log_p_x_given_z = log_p_x_given_z.mean(0)  # (K, B) -> (B,)
@@ -47,7 +47,7 @@ def importance_weighted_bound(log_w: Tensor) -> Tensor:
         logsumexp over K minus log K, in nats, shape (B,).
 
     Raises ValueError if there is no sample.
-    Source: Burda, Grosse & Salakhutdinov (2016).
+    Book: eq-importance-weighted-bound. Source: Burda, Grosse & Salakhutdinov (2016).
     """
     if log_w.dim() < 1 or log_w.shape[0] < 1:
         got = tuple(log_w.shape)

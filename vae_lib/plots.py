@@ -50,6 +50,37 @@ def plot_images(images: Tensor, *, n_columns: int = 10, title: str = "") -> Figu
 
 
 @styled
+def plot_curves(
+    x: Tensor,
+    curves: dict[str, Tensor],
+    *,
+    xlabel: str,
+    ylabel: str,
+    errors: dict[str, Tensor] | None = None,
+    log: str = "",
+    title: str = "",
+    markers: bool = False,
+) -> Figure:
+    """Named curves over x (n,), each with its own colour and line style.
+
+    errors gives standard errors by the curves' names, drawn as bars of one error up and
+    down; log names the logarithmic axes: "", "x", "y" or "xy".
+    """
+    fig, ax = plt.subplots(figsize=(6, 3.6))
+    looks = zip(("-", "--", "-.", ":") * 3, "osD^" * 3, strict=True)
+    for (name, y), (line, marker) in zip(curves.items(), looks, strict=False):
+        error = (errors or {}).get(name)
+        look = {"linestyle": line, "marker": marker if markers else "", "label": name}
+        ax.errorbar(x, y, yerr=error, capsize=3, markersize=5, **look)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.set(xscale="log" if "x" in log else "linear")
+    ax.set(yscale="log" if "y" in log else "linear")
+    if len(curves) > 1:
+        ax.legend()
+    return fig
+
+
+@styled
 def plot_history(rows: list[dict]) -> Figure:
     """ELBO and its two terms by epoch, in nats, from the rows of a TrainingHistory."""
     titles = {"elbo": "ELBO", "log_p_x_given_z": "E[log p(x|z)]", "kl": "KL"}

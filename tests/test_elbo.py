@@ -1,0 +1,256 @@
+"""The statements of chapter 3 on models whose evidence and posterior are exact."""
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
+from torch.testing import assert_close
+
+from vae_lib.distributions import gaussian_kl, gaussian_log_prob, reparameterize
+from vae_lib.linear_gaussian import LinearGaussianModel
+from vae_lib.objectives import elbo, importance_weighted_bound
+
+PAGE = Path(__file__).parents[1] / "book" / "03-elbo.md"
+NODES, WEIGHTS = (torch.tensor(a) for a in np.polynomial.hermite_e.hermegauss(5))
+EPS = torch.cartesian_prod(NODES, NODES)[:, None]  # (25, 1, 2)
+WEIGHTS_2D = torch.cartesian_prod(WEIGHTS, WEIGHTS).prod(1) / (2 * math.pi)
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def model() -> LinearGaussianModel:
+    weight = torch.tensor([[1.0, 0.4], [-0.3, 1.1], [0.8, 0.2]])
+    return LinearGaussianModel(weight, torch.tensor([0.2, 0.0, -1.0]), 0.6)
+
+
+def expectation(f, mu: Tensor, logvar: Tensor) -> Tensor:
+    """E[f(z)] under N(mu, diag(exp(logvar))), exact for polynomials of degree 9."""
+    z = reparameterize(mu, logvar, eps=EPS.expand(-1, len(mu), -1))
+    return torch.tensordot(WEIGHTS_2D, f(z), dims=1)
+
+
+def terms(model: LinearGaussianModel, x: Tensor, mu: Tensor, logvar: Tensor, z: Tensor):
+    """Estimators A and B of the ELBO from one code each, by hand: (K, B)."""
+    prior = Normal(torch.zeros(2), 1.0)
+    log_q = Normal(mu, (0.5 * logvar).exp()).log_prob(z).sum(-1)
+    log_p = model.log_p_x_given_z(x, z)
+    kl = kl_divergence(Normal(mu, (0.5 * logvar).exp()), prior).sum(-1)
+    return log_p + prior.log_prob(z).sum(-1) - log_q, log_p - kl
+
+
+def some_q(n: int) -> tuple[Tensor, Tensor]:
+    return torch.randn(n, 2), torch.randn(n, 2) - 1
+
+
+@pytest.mark.equation("eq-elbo", "eq-elbo-identity")
+def test_log_evidence_is_elbo_plus_kl_to_the_posterior_for_any_q(model):
+    x, (mu, logvar) = model.sample(6), some_q(6)
+    log_p = expectation(lambda z: model.log_p_x_given_z(x, z), mu, logvar)
+    q = MultivariateNormal(mu, torch.diag_embed(logvar.exp()))
+    gap = kl_divergence(q, MultivariateNormal(*model.posterior(x)))
+    bound = elbo(log_p, gaussian_kl(mu, logvar))
+    assert_close(bound + gap, model.log_evidence(x), rtol=0, atol=1e-10)
+    assert gap.min() > 0.01
+
+
+@pytest.mark.equation("eq-elbo", "eq-elbo-identity")
+def test_identity_holds_for_densities_that_are_not_gaussian():
+    """A Laplace q and a nonlinear likelihood; evidence and posterior by two rules."""
+    z, prior = torch.linspace(-30, 30, 600_001), Normal(0.0, 1.0)
+    q = torch.distributions.Laplace(0.5, 0.8)
+
+    def log_likelihood(z: Tensor) -> Tensor:
+        return Normal(z.sin() + 0.1 * z, 0.3).log_prob(torch.tensor(0.7))
+
+    def mean(f: Tensor) -> Tensor:
+        return torch.trapezoid(q.log_prob(z).exp() * f, z)
+
+    legendre, mass = (8 * torch.tensor(a) for a in np.polynomial.legendre.leggauss(400))
+    log_p_x = (mass @ (log_likelihood(legendre) + prior.log_prob(legendre)).exp()).log()
+    log_joint = log_likelihood(z) + prior.log_prob(z)
+    log_posterior = log_joint - torch.trapezoid(log_joint.exp(), z).log()
+    bound = mean(log_likelihood(z)) - kl_divergence(q, prior)
+    gap = mean(q.log_prob(z) - log_posterior)
+    assert_close(bound + gap, log_p_x, rtol=0, atol=1e-6)
+    assert gap > 0.1
+
+
+@pytest.mark.equation("eq-importance-weights", "eq-elbo-jensen")
+def test_mean_of_the_weights_is_the_evidence_and_of_their_logs_the_elbo():
+    """One code on a grid: both expectations without sampling error."""
+    one = LinearGaussianModel(torch.tensor([[1.3]]), torch.zeros(1), 0.5)
+    x, z = torch.tensor([[0.9]]), torch.linspace(-15, 15, 30_001)
+    mu, logvar = torch.tensor([0.3]), torch.tensor([-0.4])
+    nodes = z[:, None, None]  # (nodes, 1, 1)
+    log_q = gaussian_log_prob(nodes, mu, logvar)[:, 0]
+    log_w = one.log_p_x_given_z(x, nodes)[:, 0] - log_q
+    log_w = log_w + Normal(0.0, 1.0).log_prob(z)
+    mean_w = torch.trapezoid(log_q.exp() * log_w.exp(), z)
+    mean_log_w = torch.trapezoid(log_q.exp() * log_w, z)
+    evidence = one.log_evidence(x)[0]
+    assert_close(mean_w.log(), evidence, rtol=0, atol=1e-6)
+    mean, covariance = one.posterior(x)
+    q, p = Normal(mu, (0.5 * logvar).exp()), Normal(mean[0], covariance[0].sqrt())
+    gap = kl_divergence(q, p)[0]
+    assert gap > 0.01
+    assert_close(mean_log_w, evidence - gap, rtol=0, atol=1e-6)
+
+
+def bounds(ratio: Tensor, probability: Tensor, k: int) -> float:
+    """E[log mean of k ratios] for a ratio with finitely many values: all k-tuples."""
+    index = torch.tensor(list(itertools.product(range(len(ratio)), repeat=k)))
+    log_w = ratio.log()[index].T  # (k, tuples)
+    return float(importance_weighted_bound(log_w) @ probability[index].prod(1))
+
+
+@pytest.mark.equation("eq-importance-weighted-bound")
+def test_bound_rises_with_every_sample_and_stays_below():
+    """Exactly, by enumeration: the weight takes three values."""
+    ratio = torch.tensor([0.2, 0.9, 2.5])
+    probability = torch.tensor([0.3, 0.5, 0.2])
+    evidence = math.log(float(ratio @ probability))
+    found = [bounds(ratio, probability, k) for k in range(1, 8)]
+    assert all(a < b for a, b in itertools.pairwise(found)) and found[-1] < evidence
+    assert math.isclose(found[0], float(ratio.log() @ probability))  # the ELBO
+
+
+@pytest.mark.equation("eq-importance-weighted-gap")
+def test_gap_is_half_the_relative_variance_over_k():
+    """Two values: the number of large weights is binomial, so large K is exact."""
+    low, high, p = 0.5, 2.0, 1 / 3
+    variance = p * (1 - p) * (high - low) ** 2
+    errors = []
+    for k in (250, 1000, 4000):
+        n = torch.arange(k + 1)
+        log_probability = torch.distributions.Binomial(k, torch.tensor(p)).log_prob(n)
+        log_mean = (low + (high - low) * n / k).log()
+        gap = -float(log_probability.exp() @ log_mean)  # the mean weight is 1
+        errors.append(abs(gap * 2 * k / variance - 1))
+    assert errors[0] < 0.01 and errors[1] < errors[0] / 3 and errors[2] < errors[1] / 3
+
+
+@pytest.mark.equation("eq-estimator-a", "eq-estimator-b")
+def test_both_estimators_are_unbiased(model):
+    x, (mu, logvar) = model.sample(3), some_q(3)
+    gap = kl_divergence(
+        MultivariateNormal(mu, torch.diag_embed(logvar.exp())),
+        MultivariateNormal(*model.posterior(x)),
+    )
+    for i in (0, 1):
+        mean = expectation(lambda z, i=i: terms(model, x, mu, logvar, z)[i], mu, logvar)
+        assert_close(mean, model.log_evidence(x) - gap, rtol=0, atol=1e-10)
+
+
+@pytest.mark.equation("eq-estimator-variance")
+def test_sampled_kl_has_no_noise_at_the_posterior_where_the_closed_form_has():
+    weight = torch.diag(torch.tensor([1.5, 0.8]))
+    axes = LinearGaussianModel(weight, torch.zeros(2), 0.7)
+    x = axes.sample(3)
+    mu, covariance = axes.posterior(x)
+    logvar = covariance.diagonal().log().expand(3, 2)
+    z = reparameterize(mu, logvar, n_samples=40_000)
+    a, b = (term.var(0) for term in terms(axes, x, mu, logvar, z))
+    assert a.max() < 1e-20 and b.min() > 0.1
+    narrow = logvar - 2
+    z = reparameterize(mu, narrow, n_samples=40_000)
+    a, b = (term.var(0) for term in terms(axes, x, mu, narrow, z))
+    assert (b < a / 2).all()
+
+
+@pytest.mark.equation("eq-estimator-variance")
+def test_variance_of_both_estimators_falls_like_the_number_of_samples(model):
+    x, (mu, logvar) = model.sample(2), some_q(2)
+    z = reparameterize(mu, logvar, n_samples=120_000)
+    for term in terms(model, x, mu, logvar, z):
+        averaged = term.reshape(20_000, 6, 2).mean(1)  # K = 6, many times
+        ratio = 6 * averaged.var(0) / term.var(0)
+        assert ((ratio - 1).abs() < 0.1).all()
+
+
+@pytest.mark.equation("eq-mean-field-gap")
+@pytest.mark.parametrize("t", [0.3, 1.0, 2.0])
+def test_best_diagonal_q_leaves_the_stated_gap(t):
+    twins = LinearGaussianModel(torch.full((1, 2), math.sqrt(t)), torch.zeros(1), 1.0)
+    _, covariance = twins.posterior(torch.ones(1, 1))
+    p = MultivariateNormal(torch.zeros(2), covariance)
+    stated = 0.5 * math.log((1 + t) ** 2 / (1 + 2 * t))
+    best = -covariance.inverse().diagonal().log()
+
+    def gap(mean: Tensor, logvar: Tensor) -> float:
+        return float(kl_divergence(MultivariateNormal(mean, logvar.exp().diag()), p))
+
+    nowhere, change = torch.zeros(2), torch.tensor([0.1, 0.0])
+    assert math.isclose(gap(nowhere, best), stated, rel_tol=1e-10)
+    for sign in (1, -1):
+        assert gap(nowhere, best + sign * change) > stated
+        assert gap(sign * change, best) > stated
+
+
+def test_second_term_alone_is_smallest_for_a_code_that_knows_nothing(model):
+    x = model.sample(4)
+    mu, logvar = (part.requires_grad_() for part in some_q(4))
+    optimizer = torch.optim.LBFGS(
+        [mu, logvar], max_iter=200, line_search_fn="strong_wolfe"
+    )
+
+    def kl() -> Tensor:
+        optimizer.zero_grad()
+        loss = gaussian_kl(mu, logvar).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(kl)
+    assert_close(mu.detach(), torch.zeros(4, 2), rtol=0, atol=1e-4)
+    assert_close(logvar.detach(), torch.zeros(4, 2), rtol=0, atol=1e-4)
+    best, _ = model.posterior(x)
+    narrow = torch.full_like(best, -1.0)
+    bounds = [
+        elbo(
+            expectation(lambda z: model.log_p_x_given_z(x, z), m, v),
+            gaussian_kl(m, v),
+        )
+        for m, v in ((best, narrow), (mu.detach(), logvar.detach()))
+    ]
+    assert (bounds[1] < bounds[0] - 0.1).all()
+
+
+@pytest.mark.equation("eq-dataset-elbo")
+def test_scaled_batches_average_to_the_data_set():
+    log_p, kl = -10 * torch.rand(6), torch.rand(6)
+    total = elbo(log_p, kl).sum()
+    batches = [list(batch) for batch in itertools.combinations(range(6), 2)]
+    estimates = torch.stack([6 / 2 * elbo(log_p[b], kl[b]).sum() for b in batches])
+    assert_close(estimates.mean(), total)
+    half = torch.stack([(6 / 2 * log_p[b] - kl[b]).sum() for b in batches])
+    assert abs(half.mean() - total) > 0.1  # both terms must be scaled
+
+
+@pytest.mark.book
+def test_numbers_in_the_text_are_right():
+    body = PAGE.read_text("utf-8")
+    t = (1 + math.sqrt(65)) / 8
+    assert "t = (1 + \\sqrt{65})/8 \\approx 1.13$" in body and 1.125 < t < 1.135
+    assert "variance of about $3.27$" in body and 3.265 < 1 + 2 * t < 3.275
+    assert math.isclose((1 + 2 * t) ** 2, 5 * (1 + t))
+    assert "the fourth derivative of the logarithm is at most $96$ in size" in body
+    assert 6 / 0.5**4 == 96 and 96 / 24 == 4
+    assert "finite only for $\\kappa > \\frac12$; the fourth moment needs" in body
+    assert "needs $\\kappa > \\frac34$" in body
+    z = torch.linspace(-60, 60, 120_001)
+    log_p = Normal(0.0, 1.0).log_prob(z)  # the posterior
+    for power, edge in ((2, 1 / 2), (4, 3 / 4)):
+        for kappa, finite in ((edge + 0.01, True), (edge - 0.01, False)):
+            log_q = Normal(0.0, math.sqrt(kappa)).log_prob(z)
+            tail = (power * log_p - (power - 1) * log_q).exp()[-1]
+            assert (tail < 1e-10) == finite

@@ -1,0 +1,348 @@
+"""The properties of the KL divergence that chapter 2 proves, and its numbers."""
+
+import math
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import sympy as sp
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Gamma,
+    LogNormal,
+    MultivariateNormal,
+    Normal,
+    Uniform,
+    kl_divergence,
+)
+from torch.testing import assert_close
+
+from vae_lib import symbolic
+from vae_lib.distributions import gaussian_kl, gaussian_log_prob, reparameterize
+
+PAGE = Path(__file__).resolve().parent.parent / "book" / "02-kl-divergence.md"
+Z = torch.linspace(-25, 25, 10_001, dtype=torch.float64)
+EXACT = {"rtol": 0, "atol": 1e-10}
+
+
+def bell(mu: float | Tensor, std: float | Tensor) -> Tensor:
+    """Log density of N(mu, std^2) on the grid, (nodes,) or (n, nodes)."""
+    mu, std = (torch.as_tensor(a, dtype=torch.float64) for a in (mu, std))
+    mu, std = mu[..., None, None], std[..., None, None]
+    return gaussian_log_prob(Z[:, None], mu, 2 * std.log())
+
+
+def kl(log_q: Tensor, log_p: Tensor, z: Tensor = Z) -> Tensor:
+    return torch.trapezoid(log_q.exp() * (log_q - log_p), z)
+
+
+def mean_under(log_q: Tensor, h: Tensor) -> Tensor:
+    return torch.trapezoid(log_q.exp() * h, Z)
+
+
+def mixture(weight: float, first: Tensor, second: Tensor) -> Tensor:
+    return torch.logaddexp(math.log(weight) + first, math.log(1 - weight) + second)
+
+
+def random_mixtures(n: int) -> Tensor:
+    mu, std = 4 * torch.rand(2, n) - 2, 0.5 + torch.rand(2, n)
+    return mixture(0.3, bell(mu[0], std[0]), bell(mu[1], std[1]))
+
+
+def pair_formula(mu_q, std_q, mu_p, std_p):
+    """eq-kl-gaussian-pair as the page prints it."""
+    shift = (std_q**2 + (mu_q - mu_p) ** 2) / (2 * std_p**2)
+    return torch.log(std_p / std_q) + shift - 0.5
+
+
+def random_gaussians(n: int) -> tuple[Tensor, Tensor]:
+    return 4 * torch.rand(n).double() - 2, 0.5 + torch.rand(n).double()
+
+
+@pytest.mark.equation("eq-kl")
+def test_the_integral_is_the_divergence_that_torch_knows():
+    (m, s), (n, t) = random_gaussians(50), random_gaussians(50)
+    known = kl_divergence(Normal(m, s), Normal(n, t))
+    assert_close(kl(bell(m, s), bell(n, t)), known, **EXACT)
+    x = torch.linspace(1e-4, 80, 200_001, dtype=torch.float64)
+    q, p = (Gamma(*torch.tensor(a).double()) for a in ((3.0, 1.0), (4.0, 0.7)))
+    integral = kl(q.log_prob(x), p.log_prob(x), x)
+    assert_close(integral, kl_divergence(q, p), rtol=0, atol=1e-7)
+
+
+@pytest.mark.equation("eq-kl")
+def test_missing_a_part_of_the_support_costs_infinity():
+    short, long = Uniform(0.0, 1.0), Uniform(0.0, 2.0)
+    assert_close(kl_divergence(short, long), torch.tensor(math.log(2)))
+    assert kl_divergence(long, short) == math.inf
+    q, p = torch.tensor([0.5, 0.5, 0.0]), torch.tensor([1.0, 0.0, 0.0])
+    assert (torch.xlogy(q, q) - torch.xlogy(q, p)).sum() == math.inf
+    assert (torch.xlogy(p, p) - torch.xlogy(p, q)).sum() == math.log(2)
+
+
+@pytest.mark.equation("eq-kl")
+def test_average_log_ratio_of_draws_estimates_the_divergence():
+    mu, std = torch.tensor([0.7]).double(), torch.tensor([1.5]).double()
+    z = reparameterize(mu, 2 * std.log(), n_samples=40_000)
+    zero = torch.zeros(1, dtype=torch.float64)
+    log_p = gaussian_log_prob(z, zero, zero)
+    log_w = gaussian_log_prob(z, mu, 2 * std.log()) - log_p
+    error = log_w.std() / math.sqrt(len(z))
+    exact = pair_formula(mu, std, zero, zero + 1)
+    assert abs(log_w.mean() - exact) < 4 * error < 0.1 * exact
+    assert (log_w < 0).any(), "single draws are negative, their mean is not"
+
+
+@pytest.mark.equation("eq-jensen")
+@pytest.mark.parametrize(
+    "f, derivative",
+    [
+        (torch.log, lambda y: 1 / y),
+        (torch.sqrt, lambda y: 0.5 / y.sqrt()),
+        (lambda y: -y * y.log(), lambda y: -1 - y.log()),
+    ],
+)
+def test_mean_of_a_concave_function_is_below_the_function_of_the_mean(f, derivative):
+    weights = torch.rand(1000, 5, dtype=torch.float64) + 0.05
+    weights /= weights.sum(1, keepdim=True)
+    y = 0.1 + 3 * torch.rand(1000, 5, dtype=torch.float64)
+    m = (weights * y).sum(1, keepdim=True)
+    assert (f(y) < f(m) + derivative(m) * (y - m)).all()
+    assert ((weights * f(y)).sum(1) < f(m)[:, 0]).all()
+    assert_close((weights * f(m)).sum(1), f(m)[:, 0])
+
+
+@pytest.mark.equation("eq-gibbs")
+def test_divergence_is_positive_between_different_distributions_only():
+    q, p = torch.randn(2, 5000, 6, dtype=torch.float64).softmax(-1)
+    assert ((q * (q / p).log()).sum(1) > 0).all()
+    log_q, log_p = random_mixtures(100), random_mixtures(100)
+    assert (kl(log_q, log_p) > 1e-4).all()
+    assert (kl(log_q, log_q) == 0).all()
+
+
+@pytest.mark.equation("eq-gibbs")
+def test_a_density_is_stationary_only_at_itself():
+    """Second order: KL(q || q (1 + t h)) = t^2 E[h^2] / 2 + O(t^3) if E[h] = 0."""
+    log_q = random_mixtures(1)[0]
+    h = torch.sin(Z) - mean_under(log_q, torch.sin(Z))
+    for t in (1e-3, -1e-3):
+        value = kl(log_q, log_q + torch.log1p(t * h))
+        assert_close(value / t**2, mean_under(log_q, h**2) / 2, rtol=2e-3, atol=0)
+
+
+def symbols():
+    mu = sp.symbols("mu_q mu_p", real=True)
+    return *mu, *sp.symbols("sigma_q sigma_p", positive=True)
+
+
+@cache
+def symbolic_pair() -> sp.Expr:
+    m, n, s, t = symbols()
+    scalars = (sp.Matrix([a]) for a in (m, s**2, n, t**2))
+    return symbolic.gaussian_kl_general(*scalars)
+
+
+@pytest.mark.equation("eq-kl-gaussian-pair")
+def test_pair_formula_is_the_integral_for_all_parameters():
+    m, n, s, t = symbols()
+    z = sp.symbols("z", real=True)
+    log_density = symbolic.gaussian_log_density
+    log_ratio = log_density(z, m, s) - log_density(z, n, t)
+    integral = symbolic.gaussian_expectation(log_ratio, z, m, s)
+    printed = sp.log(t / s) + (s**2 + (m - n) ** 2) / (2 * t**2) - sp.Rational(1, 2)
+    assert symbolic.residual(integral, printed) == 0
+    assert symbolic.residual(symbolic_pair(), printed) == 0
+    assert symbolic.residual(m, n) != 0, "the check can fail"
+    assert symbolic.gaussian_expectation(1 + z, z, m, s) == 1 + m
+    standard = symbolic.gaussian_kl([m], [s])
+    assert symbolic.residual(standard, printed.subs({n: 0, t: 1})) == 0
+
+
+@pytest.mark.equation("eq-kl-gaussian-pair")
+def test_pair_formula_agrees_with_torch_and_with_the_library():
+    (m, s), (n, t) = random_gaussians(200), random_gaussians(200)
+    known = kl_divergence(Normal(m, s), Normal(n, t))
+    assert_close(pair_formula(m, s, n, t), known, rtol=1e-12, atol=1e-12)
+    one = torch.ones_like(s)
+    standard = gaussian_kl(m[:, None], 2 * s.log()[:, None])
+    assert_close(pair_formula(m, s, 0 * m, one), standard, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.equation("eq-gibbs", "eq-kl-gaussian-pair")
+def test_pair_formula_has_one_stationary_point_and_it_is_equality():
+    m, n, s, t = symbols()
+    value = symbolic_pair()
+    places = sp.solve([value.diff(m), value.diff(s)], [m, s], dict=True)
+    assert places == [{m: n, s: t}] and sp.simplify(value.subs(places[0])) == 0
+
+
+@pytest.mark.equation("eq-no-triangle")
+def test_neither_symmetric_nor_a_detour_longer_than_the_straight_way():
+    m, n, s, t = symbols()
+
+    def exact(*values):
+        return symbolic_pair().subs(dict(zip((m, s, n, t), values, strict=True)))
+
+    there, back = exact(0, 1, 0, 2), exact(0, 2, 0, 1)
+    assert symbolic.residual(there, sp.log(2) - sp.Rational(3, 8)) == 0
+    assert symbolic.residual(back, sp.Rational(3, 2) - sp.log(2)) == 0
+    steps = [exact(a, 1, b, 1) for a, b in pairwise((0, 1, 2))]
+    assert steps == [sp.Rational(1, 2)] * 2 and exact(0, 1, 2, 1) == 2
+    assert_close(kl(bell(0, 1), bell(2, 1)).item(), 2.0, **EXACT)
+
+
+@pytest.mark.equation("eq-kl-additive")
+def test_divergence_adds_up_over_independent_coordinates_and_only_there():
+    some = slice(2000, 8001, 8)  # |z| <= 15
+    axis, (q1, q2), (p1, p2) = Z[some], random_mixtures(2), random_mixtures(2)
+    log_q = q1[some][:, None] + q2[some]
+    log_p = p1[some][:, None] + p2[some]
+    integrand = log_q.exp() * (log_q - log_p)
+    plane = torch.trapezoid(torch.trapezoid(integrand, axis), axis)
+    assert_close(plane, kl(q1, p1) + kl(q2, p2), **EXACT)
+    correlated = MultivariateNormal(torch.zeros(2), torch.tensor([[1, 0.8], [0.8, 1]]))
+    standard = MultivariateNormal(torch.zeros(2), torch.eye(2))
+    whole = kl_divergence(correlated, standard)
+    assert_close(whole, torch.tensor(-0.5 * math.log(1 - 0.64)))
+    origin, r = sp.zeros(2, 1), sp.Rational(4, 5)
+    matrices = sp.Matrix([[1, r], [r, 1]]), sp.eye(2)
+    by_symbols = symbolic.gaussian_kl_general(origin, matrices[0], origin, matrices[1])
+    assert symbolic.residual(by_symbols, -sp.log(1 - r**2) / 2) == 0
+
+
+def test_divergence_survives_a_change_of_coordinates_and_entropy_does_not():
+    y = torch.linspace(0.002, 60, 400_001, dtype=torch.float64)
+    q, p = LogNormal(0.2, 0.5), LogNormal(0.6, 0.6)
+    after = kl(q.log_prob(y), p.log_prob(y), y)
+    assert_close(after, kl(bell(0.2, 0.5), bell(0.6, 0.6)), rtol=0, atol=1e-6)
+    entropy = -torch.trapezoid(q.log_prob(y).exp() * q.log_prob(y), y)
+    before = -mean_under(bell(0.2, 0.5), bell(0.2, 0.5))
+    assert_close(entropy, before + 0.2, rtol=0, atol=1e-6)
+
+
+@pytest.mark.equation("eq-maximum-likelihood")
+def test_likelihood_and_forward_divergence_have_the_same_optimum():
+    log_data = mixture(0.7, bell(-1, 0.5), bell(2, 1))
+    theta = torch.linspace(-2, 2, 401, dtype=torch.float64)
+    log_model = bell(theta, torch.full_like(theta, 1.5))
+    forward = kl(log_data, log_model)
+    likelihood = mean_under(log_data, log_model)
+    entropy = -mean_under(log_data, log_data)
+    assert_close(forward, -entropy - likelihood, **EXACT)
+    assert forward.argmin() == likelihood.argmax()
+    assert abs(theta[forward.argmin()] - (0.7 * -1 + 0.3 * 2)) < 1e-9
+
+
+TARGET = mixture(0.5, bell(-2, 0.6), bell(2, 0.6))
+FORWARD = bell(0, math.sqrt(4.36))
+
+
+def descend(objective, start: float) -> tuple[float, float]:
+    """Mean and standard deviation of the Gaussian at which gradient descent ends."""
+    parameters = torch.tensor([start, 0.0], dtype=torch.float64)
+    for _ in range(150):
+        parameters.requires_grad_()
+        value = objective(bell(parameters[0], parameters[1].exp()))
+        (gradient,) = torch.autograd.grad(value, parameters)
+        parameters = (parameters - 0.3 * gradient).detach()
+    return parameters[0].item(), parameters[1].exp().item()
+
+
+@cache
+def reverse_fit() -> tuple[float, float]:
+    return descend(lambda log_q: kl(log_q, TARGET), 1.0)
+
+
+@pytest.mark.equation("eq-moment-matching")
+def test_forward_divergence_splits_at_the_gaussian_with_the_same_moments():
+    p = random_mixtures(20)
+    mean = mean_under(p, Z)
+    std = mean_under(p, (Z - mean[:, None]) ** 2).sqrt()
+    matched, other = bell(mean, std), bell(*random_gaussians(20))
+    whole = kl(p, other)
+    assert_close(whole, kl(p, matched) + kl(matched, other), **EXACT)
+    assert (whole > kl(p, matched)).all()
+
+
+@pytest.mark.equation("eq-moment-matching")
+def test_descent_on_the_forward_divergence_ends_at_the_moments():
+    mean, std = descend(lambda log_q: kl(TARGET, log_q), 1.0)
+    assert abs(mean) < 1e-4 and abs(std**2 - 4.36) < 1e-4
+
+
+def test_descent_on_the_reverse_divergence_ends_at_either_mode():
+    mean, std = reverse_fit()
+    mirror = descend(lambda log_q: kl(log_q, TARGET - 7), -1.0)  # unnormalised
+    assert 1.9 < mean < 2 and 0.6 < std < 0.61
+    assert abs(mirror[0] + mean) < 1e-9 and abs(mirror[1] - std) < 1e-9
+    assert kl(bell(mean, std), TARGET) < math.log(2)
+
+
+def test_reverse_fit_by_independent_coordinates_is_too_narrow():
+    a = torch.randn(3, 3, dtype=torch.float64)
+    covariance = a @ a.T + 0.3 * torch.eye(3, dtype=torch.float64)
+    target = MultivariateNormal(torch.zeros(3).double(), covariance)
+    variance = 1 / torch.linalg.inv(covariance).diagonal()
+    assert (variance < covariance.diagonal()).all()
+
+    def value(mu, v):
+        return kl_divergence(MultivariateNormal(mu, torch.diag(v)), target)
+
+    mu, v = torch.zeros(3).double().requires_grad_(), variance.requires_grad_()
+    for gradient in torch.autograd.grad(value(mu, v), (mu, v)):
+        assert gradient.abs().max() < 1e-12
+    best = value(mu, v)
+    for _ in range(20):
+        assert value(mu, v * (0.5 + torch.rand(3))) > best
+        assert value(mu + 0.1 * torch.randn(3), v) > best
+
+
+@pytest.mark.book
+def test_numbers_in_the_text_are_right():
+    body = PAGE.read_text("utf-8")
+
+    def quoted(sentence: str, value: float, printed: str):
+        assert sentence in body and printed in sentence, sentence
+        digits = len(printed.partition(".")[2])
+        assert f"{value:.{digits}f}" == printed, (printed, float(value))
+
+    narrow, wide = bell(0, 1), bell(0, 2)
+    quoted("$1/\\log 2 \\approx 1.44$ bits", 1 / math.log(2), "1.44")
+    both = "that is 0.318 and 0.807 nats."
+    quoted(both, kl(narrow, wide), "0.318")
+    quoted(both, kl(wide, narrow), "0.807")
+    edge = torch.tensor(8 / 3 * math.log(2)).sqrt()
+    tail = 2 * Normal(0.0, 1.0).cdf(-edge)
+    quoted("as soon as $\\lvert z\\rvert > 1.36$", edge, "1.36")
+    quoted("this happens with probability 0.17.", tail, "0.17")
+    quoted("is true costs 0.318 nats", kl(narrow, wide), "0.318")
+    quoted("is true costs 0.807 nats", kl(wide, narrow), "0.807")
+
+    zero, (mean, std) = len(Z) // 2, reverse_fit()
+    reverse = bell(mean, std)
+    variance = mean_under(TARGET, Z**2)
+    quoted("$0.36 + 4 = 4.36$", variance, "4.36")
+    at_zero = "its density is 0.191, while the target's is 0.0026"
+    quoted(at_zero, FORWARD[zero].exp(), "0.191")
+    quoted(at_zero, TARGET[zero].exp(), "0.0026")
+    ratio = (FORWARD - TARGET)[zero].exp()
+    quoted("the fit is about 74 times too large", ratio, "74")
+    minima = "two equally good minima, $\\mathcal N(\\pm 1.997, 0.605^2)$"
+    quoted(minima, mean, "1.997")
+    quoted(minima, std, "0.605")
+    third = "$\\mathcal N(0, 1.79^2)$, which is a local one only: its value is 1.138"
+    quoted(third, kl(bell(0, 1.79), TARGET), "1.138")
+    row = "| forward: $\\mathcal N(0, 4.36)$ | 0.555 | 1.273 |"
+    quoted(row, kl(TARGET, FORWARD), "0.555")
+    quoted(row, kl(FORWARD, TARGET), "1.273")
+    row = "| reverse: $\\mathcal N(1.997, 0.605^2)$, unrounded | 10.23 | 0.692 |"
+    quoted(row, kl(TARGET, reverse), "10.23")
+    quoted(row, kl(reverse, TARGET), "0.692")
+    quoted("is charged 10.23 nats", kl(TARGET, reverse), "10.23")
+    quoted("$\\log 2 \\approx 0.693$", math.log(2), "0.693")
+    quoted("$1/\\Lambda_{jj} = 1 - 0.9^2 = 0.19$", 1 - 0.9**2, "0.19")
+    assert "less than half of the true standard deviation" in body
+    assert math.sqrt(0.19) < 0.5

@@ -1,0 +1,304 @@
+"""Chapter 1: evidence, posterior and naive Monte Carlo against independent oracles."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal, Normal
+from torch.testing import assert_close
+
+from tools.notebooks import ROOT
+from vae_lib.distributions import gaussian_log_prob
+from vae_lib.linear_gaussian import LinearGaussianModel
+
+AXIS = torch.linspace(-9, 9, 3601, dtype=torch.float64)
+
+
+def make_model(n_pixels: int = 5, latent_dim: int = 2) -> LinearGaussianModel:
+    weight = torch.randn(n_pixels, latent_dim, dtype=torch.float64)
+    return LinearGaussianModel(weight, torch.randn(n_pixels).double(), noise_std=0.7)
+
+
+def covariance_of(model: LinearGaussianModel) -> Tensor:
+    return model.weight @ model.weight.T + model.noise_std**2 * identity(model.mean)
+
+
+def identity(vector: Tensor) -> Tensor:
+    return torch.eye(len(vector), dtype=vector.dtype)
+
+
+def log_prior(z: Tensor) -> Tensor:
+    return gaussian_log_prob(z, torch.zeros_like(z), torch.zeros_like(z))
+
+
+def two_peaks(z: Tensor) -> Tensor:
+    """The decoder of the page's example; its noise is 0.4."""
+    return z**2 + z / 4
+
+
+def likelihood(x: float, z: Tensor) -> Tensor:
+    """p(x | z) of the page's example, from the textbook formula."""
+    return torch.exp(-((x - two_peaks(z)) ** 2) / 0.32) / (0.4 * math.sqrt(2 * math.pi))
+
+
+def prior(z: Tensor) -> Tensor:
+    return torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+
+def evidence(x: float) -> float:
+    return float(torch.trapezoid(likelihood(x, AXIS) * prior(AXIS), AXIS))
+
+
+def ratio(w: float, s: float, y: float) -> float:
+    """r of the page's example on growth."""
+    front = (w**2 + s**2) / (s * math.sqrt(s**2 + 2 * w**2))
+    return front * math.exp(w**2 * y**2 / ((w**2 + s**2) * (2 * w**2 + s**2)))
+
+
+@pytest.mark.equation("eq-joint", "eq-linear-gaussian")
+def test_likelihood_times_prior_is_the_joint_gaussian_of_code_and_image():
+    model = make_model()
+    x, z = model.sample(6), torch.randn(6, 2, dtype=torch.float64)
+    top = torch.cat([torch.eye(2, dtype=torch.float64), model.weight.T], 1)
+    bottom = torch.cat([model.weight, covariance_of(model)], 1)
+    mean = torch.cat([torch.zeros(2, dtype=torch.float64), model.mean])
+    joint = MultivariateNormal(mean, torch.cat([top, bottom]))
+    log_p = model.log_p_x_given_z(x, z) + log_prior(z)
+    assert_close(log_p, joint.log_prob(torch.cat([z, x], 1)), rtol=0, atol=1e-10)
+
+
+@pytest.mark.equation("eq-evidence")
+def test_evidence_of_the_nonlinear_example_is_a_density_and_two_rules_agree():
+    x = torch.linspace(-4, 60, 641, dtype=torch.float64)
+    p = torch.tensor([evidence(value) for value in x.tolist()])
+    assert abs(torch.trapezoid(p.double(), x) - 1) < 1e-5
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    nodes, weights = torch.from_numpy(8 * nodes), torch.from_numpy(8 * weights)
+    gauss = float((weights * likelihood(2.0, nodes) * prior(nodes)).sum())
+    assert math.isclose(evidence(2.0), gauss, rel_tol=1e-12)
+
+
+@pytest.mark.equation("eq-posterior", "eq-linear-gaussian-posterior")
+def test_joint_density_over_posterior_density_is_the_evidence_for_any_code():
+    model = make_model()
+    x, z = model.sample(4), torch.randn(30, 4, 2, dtype=torch.float64)
+    log_q = MultivariateNormal(*model.posterior(x)).log_prob(z)
+    log_p_x = model.log_p_x_given_z(x, z) + log_prior(z) - log_q
+    expected = MultivariateNormal(model.mean, covariance_of(model)).log_prob(x)
+    assert_close(log_p_x, expected.expand(30, 4), rtol=0, atol=1e-10)
+
+
+@pytest.mark.equation("eq-linear-gaussian-posterior")
+def test_posterior_is_the_conditional_of_the_joint_gaussian():
+    model = make_model()
+    x = model.sample(4)
+    w, c = model.weight.numpy(), covariance_of(model).numpy()
+    gain = np.linalg.solve(c, w).T  # W' C^-1
+    mean, covariance = model.posterior(x)
+    expected = torch.from_numpy((x - model.mean).numpy() @ gain.T)
+    assert_close(mean, expected, rtol=0, atol=1e-12)
+    assert_close(covariance, torch.from_numpy(np.eye(2) - gain @ w), rtol=0, atol=1e-12)
+
+
+@pytest.mark.equation("eq-linear-gaussian-evidence", "eq-linear-gaussian")
+def test_evidence_of_the_linear_gaussian_model_is_the_sum_over_a_plane_of_codes():
+    model = make_model()
+    x, axis = model.sample(3), torch.linspace(-7, 7, 201, dtype=torch.float64)
+    z = torch.cartesian_prod(axis, axis)
+    means = z @ model.weight.T + model.mean
+    log_p = Normal(means[:, None], 0.7).log_prob(x).sum(-1)  # (nodes, B)
+    p = (log_p.exp() * (prior(z[:, :1]) * prior(z[:, 1:]))).sum(0) * 0.07**2
+    assert_close(model.log_evidence(x), p.log(), rtol=0, atol=1e-10)
+
+
+def test_rotation_of_the_codes_leaves_the_evidence_of_a_nonlinear_decoder():
+    axis = torch.linspace(-7, 7, 201, dtype=torch.float64)
+    z = torch.cartesian_prod(axis, axis)
+    first, second = torch.randn(2, 4).double(), torch.randn(4, 3).double()
+    rotation, _ = torch.linalg.qr(torch.randn(2, 2).double())
+    shear = torch.tensor([[1.0, 0.5], [0.0, 1.0]], dtype=torch.float64)
+
+    def p(matrix):
+        x_mean = torch.tanh(z @ matrix.T @ first) @ second
+        log_p = Normal(x_mean, 0.5).log_prob(torch.ones(3).double()).sum(-1)
+        return float((log_p.exp() * log_prior(z).exp()).sum()) * 0.07**2
+
+    assert math.isclose(p(rotation), p(torch.eye(2).double()), rel_tol=1e-10)
+    assert not math.isclose(p(shear), p(rotation), rel_tol=1e-3)
+
+
+def test_gradient_of_the_log_evidence_is_a_posterior_mean():
+    """For f(z) = theta z^2, against finite differences of the sum over a grid."""
+
+    def log_evidence(theta):
+        log_p = Normal(theta * AXIS**2, 0.4).log_prob(torch.tensor(2.0).double())
+        return torch.trapezoid(log_p.exp() * prior(AXIS), AXIS).log()
+
+    theta = torch.tensor(0.8, dtype=torch.float64)
+    log_p = Normal(theta * AXIS**2, 0.4).log_prob(torch.tensor(2.0).double())
+    posterior = log_p.exp() * prior(AXIS) / log_evidence(theta).exp()
+    gradient = (2.0 - theta * AXIS**2) * AXIS**2 / 0.4**2  # of log p(x | z)
+    expected = float(torch.trapezoid(posterior * gradient, AXIS))
+    slope = float(log_evidence(theta + 1e-5) - log_evidence(theta - 1e-5)) / 2e-5
+    assert math.isclose(slope, expected, rel_tol=1e-7)
+
+
+@pytest.mark.equation("eq-naive-monte-carlo")
+def test_naive_monte_carlo_is_unbiased_and_its_logarithm_too_low():
+    z = torch.randn(10, 40_000, dtype=torch.float64)
+    relative = likelihood(2.0, z).mean(0) / evidence(2.0)
+    error = relative.std() / math.sqrt(40_000)
+    assert (relative.mean() - 1).abs() < 4 * error < 0.02
+    assert relative.log().mean() < -0.3
+
+
+@pytest.mark.equation("eq-naive-monte-carlo-error")
+def test_relative_variance_of_two_samples_is_that_of_one_by_two():
+    """Exactly: by a sum over all pairs of nodes of a rule for the prior."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    z = torch.from_numpy(nodes)
+    p_z = torch.from_numpy(weights / weights.sum())
+    values = likelihood(0.5, z)
+    p_x = float((p_z * values).sum())
+    rho = float((p_z * values**2).sum()) / p_x**2
+    pairs = (values[:, None] + values) / 2 / p_x
+    variance = float((p_z[:, None] * p_z * (pairs - 1) ** 2).sum())
+    assert math.isclose(variance, (rho - 1) / 2, rel_tol=1e-12)
+
+
+@pytest.mark.equation("eq-naive-monte-carlo-error")
+def test_ratio_of_a_likelihood_that_factorises_is_a_power():
+    """On the grid of three latent variables, with the library's likelihood."""
+    axis = torch.linspace(-6, 6, 49, dtype=torch.float64)
+    z = torch.cartesian_prod(axis, axis, axis)[:, None]  # (nodes, 1, J)
+    model = LinearGaussianModel(0.8 * torch.eye(3).double(), torch.zeros(3).double(), 1)
+    x = torch.full((1, 3), 1.5, dtype=torch.float64)
+    log_w = model.log_p_x_given_z(x, z) - model.log_evidence(x)
+    rho = float((2 * log_w + log_prior(z)).exp().sum()) * 0.25**3
+    assert math.isclose(rho, ratio(0.8, 1.0, 1.5) ** 3, rel_tol=1e-9)
+
+
+@pytest.mark.equation("eq-naive-monte-carlo-error")
+@pytest.mark.parametrize("w, s, y", [(1, 1, 1), (1, 0.1, 1), (0.7, 0.5, -2), (3, 1, 0)])
+def test_ratio_of_one_coordinate_has_the_closed_form(w, s, y):
+    values = Normal(w * AXIS, s).log_prob(torch.tensor(float(y)).double()).exp()
+    mean = torch.trapezoid(values * prior(AXIS), AXIS)
+    square = torch.trapezoid(values**2 * prior(AXIS), AXIS)
+    assert math.isclose(float(square / mean**2), ratio(w, s, y), rel_tol=1e-9)
+    assert ratio(w, s, y) > 1 == ratio(0, s, y)
+
+
+def test_ratio_is_at_least_the_exponential_of_the_nats_told():
+    for x in (-0.3, 0.5, 2.0, 5.0):
+        posterior = likelihood(x, AXIS) * prior(AXIS) / evidence(x)
+        told = (likelihood(x, AXIS) / evidence(x)).clamp(1e-300).log()
+        nats = float(torch.trapezoid(posterior * told, AXIS))
+        rho = float(torch.trapezoid(posterior**2 / prior(AXIS), AXIS))
+        square = torch.trapezoid(likelihood(x, AXIS) ** 2 * prior(AXIS), AXIS)
+        assert math.isclose(rho, float(square) / evidence(x) ** 2, rel_tol=1e-10)
+        assert 0 < nats < math.log(rho)
+
+
+@pytest.mark.equation("eq-linear-gaussian-fit")
+def test_fit_attains_a_bound_that_no_covariance_of_the_model_passes():
+    x = make_model(6, 2).sample(300)
+    s = torch.cov(x.T, correction=0)
+    values, vectors = (part.flip(-1) for part in torch.linalg.eigh(s))  # descending
+    rest = values[2:].mean()
+    bound = values[:2].log().sum() + 4 * rest.log() + 6
+    best = LinearGaussianModel.fit(x, 2)
+    top = best.log_evidence(x).mean()
+    assert_close(top, -0.5 * (6 * math.log(2 * math.pi) + bound), rtol=0, atol=1e-10)
+    assert_close(best.mean, x.mean(0))
+    assert_close(torch.tensor(best.noise_std**2).double(), rest)
+    expected = vectors[:, :2] * (values[:2] - rest) @ vectors[:, :2].T
+    assert_close(best.weight @ best.weight.T, expected)
+    for _ in range(200):
+        c = covariance_of(make_model(6, 2))
+        assert c.logdet() + torch.linalg.solve(c, s).trace() > bound
+
+
+@pytest.mark.equation("eq-linear-gaussian-fit")
+def test_gradient_of_the_mean_log_likelihood_vanishes_at_the_fit():
+    x = make_model(6, 2).sample(300)
+    best = LinearGaussianModel.fit(x, 2)
+    rotation, _ = torch.linalg.qr(torch.randn(2, 2).double())
+    weight = (best.weight @ rotation).requires_grad_()
+    mean = best.mean.clone().requires_grad_()
+
+    def value(std):
+        return LinearGaussianModel(weight, mean, std).log_evidence(x).mean()
+
+    for gradient in torch.autograd.grad(value(best.noise_std), (weight, mean)):
+        assert gradient.abs().max() < 1e-10
+    slope = (value(best.noise_std + 1e-5) - value(best.noise_std - 1e-5)) / 2e-5
+    assert slope.abs() < 1e-6
+    assert (value(1.01 * best.noise_std) < value(best.noise_std)).item()
+
+
+@pytest.mark.equation("eq-linear-gaussian-posterior")
+def test_one_affine_encoder_is_exact_and_a_rotation_makes_it_diagonal():
+    model = make_model()
+    x = 10 * torch.randn(50, 5, dtype=torch.float64)
+    m = model.weight.T @ model.weight + 0.49 * torch.eye(2).double()
+    gain = torch.linalg.inv(m) @ model.weight.T
+    assert_close(x @ gain.T - gain @ model.mean, model.posterior(x)[0])
+    _, rotation = torch.linalg.eigh(model.weight.T @ model.weight)
+    rotated = LinearGaussianModel(model.weight @ rotation, model.mean, 0.7)
+    assert_close(rotated.log_evidence(x), model.log_evidence(x), rtol=1e-11, atol=0)
+    assert rotated.posterior(x)[1][0, 1].abs() < 1e-12
+    assert model.posterior(x)[1][0, 1].abs() > 1e-3
+
+
+def test_grid_is_cheaper_than_sampling_up_to_five_dimensions():
+    """What the notebook reads off its figure of costs."""
+    r = ratio(1.0, 0.3, 1.0)
+    sampling = [(r**j - 1) / 0.01**2 for j in range(1, 13)]
+    cheaper = [20**j < cost for j, cost in enumerate(sampling, start=1)]
+    assert cheaper == [True] * 5 + [False] * 7
+    assert f"{r:.3f}" == "3.898"
+
+
+@pytest.mark.book
+def test_numbers_in_the_text_are_right():
+    body = (ROOT / "book" / "01-latent-variables.md").read_text("utf-8")
+
+    def quoted(words, value, low, high):
+        assert words in body, words
+        assert low < value < high, (words, value)
+
+    for root in ("-1.54", "1.29"):
+        exact = math.copysign(math.sqrt(2 + 1 / 64), float(root)) - 1 / 8
+        assert math.isclose(two_peaks(exact), 2)
+        quoted(f"$z \\approx {root}$", exact, float(root) - 0.005, float(root) + 0.005)
+    quoted("$p(2) = 0.1094$", evidence(2.0), 0.10935, 0.10945)
+    few = torch.linspace(-8, 8, 401, dtype=torch.float64)
+    by_401 = float(torch.trapezoid(likelihood(2.0, few) * prior(few), few))
+    quoted("401 nodes", abs(by_401 / evidence(2.0) - 1), -1, 1e-12)
+    quoted("that makes 400 evaluations", 20**2, 399, 401)
+    quoted("it makes $10^{26}$", 20**20, 1.0e26, 1.1e26)
+    years = 20**20 / 1e6 / (365.25 * 86400)
+    quoted("more than $10^{12}$ years", years, 1e12, 1e13)
+    quoted("$r = 1.364$", ratio(1, 1, 1), 1.3635, 1.3645)
+    quoted("$r = 11.66$", ratio(1, 0.1, 1), 11.655, 11.665)
+    need = {j: (ratio(1, 1, 1) ** j - 1) / 0.1**2 for j in (1, 10, 50)}
+    quoted("costs 37 codes", need[1], 36, 37)
+    quoted("about 2100 for $J = 10$", need[10], 2050, 2150)
+    quoted("$5.5\\cdot 10^{8}$ for $J = 50$", need[50], 5.45e8, 5.55e8)
+    sharp = (ratio(1, 0.1, 1) ** 10 - 1) / 0.1**2
+    quoted("needs $4.6\\cdot 10^{12}$", sharp, 4.55e12, 4.65e12)
+    quoted("7 nats needs more than a thousand", math.exp(7) - 1, 1000, 1100)
+    quoted("more than $7\\cdot 10^{10}$", math.exp(25) - 1, 7e10, 7.5e10)
+
+
+def test_rotation_of_the_weight_rotates_the_posterior_back():
+    """prp-rotation: the code Rz of the first model is the code z of the second."""
+    weight, b = torch.randn(4, 2).double(), torch.randn(4).double()
+    rotation = torch.linalg.qr(torch.randn(2, 2).double()).Q
+    x = torch.randn(3, 4).double()
+    mean, covariance = LinearGaussianModel(weight, b, 0.5).posterior(x)
+    turned = LinearGaussianModel(weight @ rotation, b, 0.5).posterior(x)
+    assert_close(turned[0] @ rotation.T, mean, rtol=0, atol=1e-12)
+    assert_close(rotation @ turned[1] @ rotation.T, covariance, rtol=0, atol=1e-12)

@@ -1,0 +1,169 @@
+"""Write book/equation-register.md: what proves, computes and checks each equation.
+
+Nothing is typed twice. The equations and their statements are read from the pages, the
+functions from the `Book:` lines of the library's docstrings, the notebook cells from
+their tags, the tests from their `equation` marks.
+
+    python tools/register.py
+"""
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "book" / "equation-register.md"
+HEAD = """---
+myst:
+  html_meta:
+    description: Every numbered equation with its proof, its function, its check.
+---
+
+(equation-register)=
+# Register of equations
+
+Every labelled equation of the book, {n} in all, in the order of the chapters.
+A row says where the equation is stated and proved, which function of `vae_lib` computes
+it (a dash where none needs to), and which notebook cells and which tests check it.
+A cell is named by the heading it stands under and by its identifier, a test by its file
+and its name.
+The page is written by a program from those sources, and a test of the book fails when
+an equation lacks its row, or a row its cell or its test.
+"""
+
+
+class Equation(NamedTuple):
+    """A labelled equation: its page, and the statement or section it belongs to."""
+
+    label: str
+    page: str
+    stated: str
+
+
+def equations(page: str, source: str) -> list[Equation]:
+    """The labelled equations of one page in their order."""
+    found, fence, anchor, stated = [], "", "", ""
+    for line in source.splitlines():
+        if opening := re.fullmatch(r"(`{3,}|:{3,})\{prf:(\w+)\} ?(.*)", line):
+            fence, kind, title = opening.groups()
+            # A proof belongs to the statement before it.
+            stated = stated if kind == "proof" else title
+        elif fence and (label := re.fullmatch(r":label: (\S+)", line)):
+            stated = f"{{prf:ref}}`{label[1]}`: {stated}"
+        elif line == fence:
+            fence = ""
+        elif target := re.fullmatch(r"\((\S+)\)=", line):
+            anchor = target[1]
+        elif heading := re.fullmatch(r"#+ (.*)", line):
+            stated = f"{{ref}}`{anchor}`" if anchor else f"section *{heading[1]}*"
+            anchor = ""
+        elif label := re.fullmatch(r"\$\$ \((eq-[\w-]+)\)", line):
+            found.append(Equation(label[1], page, stated))
+    return found
+
+
+def all_equations() -> list[Equation]:
+    """The equations of the chapters, in the order of the book."""
+    pages = sorted((ROOT / "book").glob("[0-9]*.md"))
+    return [e for p in pages for e in equations(p.stem, p.read_text("utf-8"))]
+
+
+def functions() -> dict[str, list[str]]:
+    """By label, links to the library's functions whose `Book:` line names it."""
+    found = defaultdict(list)
+    for path in sorted((ROOT / "vae_lib").glob("*.py")):
+        for role, name, node in definitions(ast.parse(path.read_text("utf-8"))):
+            docstring = ast.get_docstring(node) or ""
+            for line in re.findall(r"Book: ([\w, -]+)\.", docstring):
+                for label in line.split(", "):
+                    link = f"{{py:{role}}}`~vae_lib.{path.stem}.{name}`"
+                    found[label].append(link)
+    return found
+
+
+def definitions(module: ast.Module) -> list[tuple[str, str, ast.AST]]:
+    """(role, qualified name, node) of functions, classes and their methods."""
+    found = []
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef):
+            found.append(("func", node.name, node))
+        elif isinstance(node, ast.ClassDef):
+            found.append(("class", node.name, node))
+            for child in node.body:
+                if isinstance(child, ast.FunctionDef):
+                    role = "attr" if is_property(child) else "meth"
+                    found.append((role, f"{node.name}.{child.name}", child))
+    return found
+
+
+def is_property(node: ast.FunctionDef) -> bool:
+    return any(getattr(d, "id", "") == "property" for d in node.decorator_list)
+
+
+def cells() -> dict[str, list[str]]:
+    """By label, the notebook cells that carry it as a tag, under their headings."""
+    found = defaultdict(lambda: defaultdict(list))
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        heading = ""
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                headings = re.findall(r"^#+ (.*)", cell.source, re.MULTILINE)
+                heading = headings[-1] if headings else heading
+            for label in cell.metadata.get("tags", []):
+                if label.startswith("eq-"):
+                    place = f"[{path.stem[:2]}](../notebooks/{path.name}) *{heading}*"
+                    found[label][place].append(f"`{cell.id}`")
+    return {
+        label: [f"{place}: {', '.join(ids)}" for place, ids in places.items()]
+        for label, places in found.items()
+    }
+
+
+def tests() -> dict[str, list[str]]:
+    """By label, the tests whose `equation` mark names it."""
+    found = defaultdict(list)
+    for path in sorted((ROOT / "tests").glob("test_*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            for mark in getattr(node, "decorator_list", []):
+                source = ast.unparse(mark)
+                if source.startswith("pytest.mark.equation("):
+                    for argument in mark.args:
+                        found[argument.value].append(f"`{path.stem}::{node.name}`")
+    return found
+
+
+def register() -> str:
+    """The text of the page."""
+    known, by_function, by_cell, by_test = (
+        all_equations(),
+        functions(),
+        cells(),
+        tests(),
+    )
+    text = HEAD.format(n=len(known))
+    for page in dict.fromkeys(e.page for e in known):
+        text += f"\n## {title(page)}\n\nThe page: {{doc}}`{page}`.\n\n"
+        text += "| equation | stated and proved | computed by | notebook | test |\n"
+        text += "|---|---|---|---|---|\n"
+        for label, _, stated in (e for e in known if e.page == page):
+            columns = [
+                found.get(label, ["–"]) for found in (by_function, by_cell, by_test)
+            ]
+            lists = " | ".join("<br>".join(column) for column in columns)
+            text += f"| {{eq}}`{label}` `{label}` | {stated} | {lists} |\n"
+    return text
+
+
+def title(page: str) -> str:
+    """Number and title of a chapter."""
+    source = (ROOT / "book" / f"{page}.md").read_text("utf-8")
+    return f"{int(page[:2])} {re.search(r'^# (.*)', source, re.MULTILINE)[1]}"
+
+
+if __name__ == "__main__":
+    sys.exit(PAGE.write_text(register(), encoding="utf-8") and None)
