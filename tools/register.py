@@ -31,7 +31,7 @@ Every labelled equation of the book, {n} in all, in the order of the chapters.
 A row says where the equation is stated and proved, which function of `vae_lib` computes
 it (a dash where none needs to), and which notebook cells and which tests check it.
 A cell is named by the heading it stands under and by its identifier, a test by its file
-and its name.
+and by its name, which says what holds.
 The page is written by a program from those sources, and a test of the book fails when
 an equation lacks its row, or a row its cell or its test.
 """
@@ -107,7 +107,7 @@ def is_property(node: ast.FunctionDef) -> bool:
 
 def cells() -> dict[str, list[str]]:
     """By label, the notebook cells that carry it as a tag, under their headings."""
-    found = defaultdict(lambda: defaultdict(list))
+    found = Grouped()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         heading = ""
         for cell in nbformat.read(path, as_version=4).cells:
@@ -118,23 +118,34 @@ def cells() -> dict[str, list[str]]:
                 if label.startswith("eq-"):
                     place = f"[{path.stem[:2]}](../notebooks/{path.name}) *{heading}*"
                     found[label][place].append(f"`{cell.id}`")
-    return {
-        label: [f"{place}: {', '.join(ids)}" for place, ids in places.items()]
-        for label, places in found.items()
-    }
+    return found.lists()
 
 
 def tests() -> dict[str, list[str]]:
-    """By label, the tests whose `equation` mark names it."""
-    found = defaultdict(list)
+    """By label, the tests whose `equation` mark names it, under their files."""
+    found = Grouped()
     for path in sorted((ROOT / "tests").glob("test_*.py")):
         for node in ast.parse(path.read_text("utf-8")).body:
             for mark in getattr(node, "decorator_list", []):
-                source = ast.unparse(mark)
-                if source.startswith("pytest.mark.equation("):
+                if ast.unparse(mark).startswith("pytest.mark.equation("):
                     for argument in mark.args:
-                        found[argument.value].append(f"`{path.stem}::{node.name}`")
-    return found
+                        name = node.name.removeprefix("test_").replace("_", " ")
+                        found[argument.value][f"`{path.stem}`"].append(name)
+    return found.lists()
+
+
+class Grouped(defaultdict):
+    """Names by label and by the place where they stand."""
+
+    def __init__(self):
+        super().__init__(lambda: defaultdict(list))
+
+    def lists(self) -> dict[str, list[str]]:
+        """By label, one line for each place."""
+        return {
+            label: [f"{place}: {', '.join(names)}" for place, names in places.items()]
+            for label, places in self.items()
+        }
 
 
 def register() -> str:
@@ -148,14 +159,16 @@ def register() -> str:
     text = HEAD.format(n=len(known))
     for page in dict.fromkeys(e.page for e in known):
         text += f"\n## {title(page)}\n\nThe page: {{doc}}`{page}`.\n\n"
-        text += "| equation | stated and proved | computed by | notebook | test |\n"
-        text += "|---|---|---|---|---|\n"
+        text += (
+            "| equation, where stated and proved | computed by | notebook | test |\n"
+        )
+        text += "|---|---|---|---|\n"
         for label, _, stated in (e for e in known if e.page == page):
             columns = [
                 found.get(label, ["–"]) for found in (by_function, by_cell, by_test)
             ]
             lists = " | ".join("<br>".join(column) for column in columns)
-            text += f"| {{eq}}`{label}` `{label}` | {stated} | {lists} |\n"
+            text += f"| {{eq}}`{label}` {stated}<br>`{label}` | {lists} |\n"
     return text
 
 
