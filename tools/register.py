@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+from mdit_py_plugins.anchors.index import slugify
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "equation-register.md"
@@ -30,8 +31,8 @@ myst:
 Every labelled equation of the book, {n} in all, in the order of the chapters.
 A row says where the equation is stated and proved, which function of `vae_lib` computes
 it (a dash where none needs to), and which notebook cells and which tests check it.
-A cell is named by the heading it stands under and by its identifier, a test by its file
-and by its name, which says what holds.
+A cell is named by its notebook, the heading it stands under and its identifier, a test
+by its file and its name, which says what holds.
 The page is written by a program from those sources, and a test of the book fails when
 an equation lacks its row, or a row its cell or its test.
 """
@@ -116,7 +117,8 @@ def cells() -> dict[str, list[str]]:
                 heading = headings[-1] if headings else heading
             for label in cell.metadata.get("tags", []):
                 if label.startswith("eq-"):
-                    place = f"[{path.stem[:2]}](../notebooks/{path.name}) *{heading}*"
+                    target = f"../notebooks/{path.name}#{slugify(heading)}"
+                    place = f"[{path.stem[:2]} {heading}]({target})"
                     found[label][place].append(f"`{cell.id}`")
     return found.lists()
 
