@@ -26,6 +26,7 @@ IMPORTS = {
     "training": {"data", "evaluation", "models", "objectives"},
     "checkpoints": {"models"},
     "plots": set(),
+    "__main__": {"checkpoints", "data", "evaluation", "models", "plots", "training"},
 }
 PROMISED = """
 distributions.gaussian_kl distributions.gaussian_log_prob
