@@ -25,8 +25,11 @@ IMPORTS = {
     "evaluation": {"data", "models", "objectives"},
     "training": {"data", "evaluation", "models", "objectives"},
     "checkpoints": {"models"},
+    "runs": {"checkpoints", "models", "training"},
     "plots": set(),
-    "__main__": {"checkpoints", "data", "evaluation", "models", "plots", "training"},
+    "__main__": {
+        *("checkpoints", "data", "evaluation", "models", "plots", "runs", "training")
+    },
 }
 PROMISED = """
 distributions.gaussian_kl distributions.gaussian_log_prob

@@ -1,6 +1,7 @@
 """The command line: what it writes and prints, and one clear line on bad input."""
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -114,12 +115,35 @@ def test_bad_input_is_one_line_and_exit_code_2(words, said, run, tmp_path):
     assert not (folder / "model.safetensors").exists()
 
 
-def test_ctrl_c_ends_with_130(run, tmp_path, monkeypatch):
-    def interrupted(*args, **kwargs):
-        raise KeyboardInterrupt
+def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(run, tmp_path, monkeypatch):
+    words = ("train", "--out", tmp_path / "my run", "--epochs", "2")
+    encode, calls = VAE.encode, []
 
-    monkeypatch.setattr(command_line, "train", interrupted)
-    assert run("train", "--out", tmp_path)[0] == 130
+    def interrupted(self, x):
+        calls.append(x)
+        if len(calls) == 2:  # in the second epoch: forty digits are one batch
+            raise KeyboardInterrupt
+        return encode(self, x)
+
+    monkeypatch.setattr(VAE, "encode", interrupted)
+    code, out, err = run(*words)
+    assert code == 130 and out == "" and err.count("\n") == 1
+    again = shlex.split(err.split("python -m vae_lib ")[1])
+    assert again == [*map(str, words), "--resume"]
+    monkeypatch.setattr(VAE, "encode", encode)
+    assert run(*again)[0] == 0
+    rows = json.loads((tmp_path / "my run" / "history.json").read_text("utf-8"))
+    assert [row["epoch"] for row in rows] == [1, 2]
+
+
+def test_resume_refuses_another_model_and_names_both_sides(run, tmp_path):
+    run("train", "--out", tmp_path, "--epochs", 1)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    words = ("train", "--out", tmp_path, "--epochs", 1, "--resume")
+    code, _, err = run(*words, "--latent-dim", 20)
+    assert code == 2 and "latent_dim = 20" in err and "latent_dim = 2" in err
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    assert run(*words)[0] == 0  # nothing left to do
 
 
 @pytest.mark.parametrize("words, code", [(["data"], 0), (["evaluate", "nope"], 2)])

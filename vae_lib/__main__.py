@@ -7,19 +7,21 @@ import argparse
 import dataclasses
 import json
 import math
+import shlex
 import sys
 from pathlib import Path
 
 import torch
 
 from vae_lib import plots
-from vae_lib.checkpoints import PRETRAINED, load, load_pretrained, save
+from vae_lib.checkpoints import PRETRAINED, load, load_pretrained
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
 from vae_lib.models import VAE
-from vae_lib.training import NonFiniteLossError, set_seed, train
+from vae_lib.runs import MODEL, train_run
+from vae_lib.training import NonFiniteLossError
 
-MODEL, HISTORY = "model.safetensors", "history.json"
+HISTORY = "history.json"
 PRESET = "mnist-2d"
 
 
@@ -40,6 +42,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"vae_lib: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        words = [*(argv or sys.argv[1:]), "--resume"]
+        again = shlex.join(dict.fromkeys(words))
+        print(f"stopped; to go on: python -m vae_lib {again}", file=sys.stderr)
         return 130
     return 0
 
@@ -64,6 +69,8 @@ def make_parser() -> Parser:
     command.add_argument("--latent-dim", type=int, metavar="J", help=about)
     about = "the same seed gives the same bits on one machine (default: %(default)s)"
     command.add_argument("--seed", type=int, default=0, help=about)
+    about = "go on with the model in RUN; start afresh if there is none"
+    command.add_argument("--resume", action="store_true", help=about)
     about = "auto, cpu, cuda or mps (default: %(default)s)"
     command.add_argument("--device", default="auto", help=about)
 
@@ -89,30 +96,29 @@ def make_parser() -> Parser:
 
 
 def run_train(arguments: argparse.Namespace) -> None:
-    """Train from a preset into a folder that holds no model yet."""
-    run = arguments.out
-    if (run / MODEL).exists():
-        raise ValueError(f"expected a folder without a model, got {str(run)!r}")
+    """Train from a preset into a folder, or go on with the run that is there."""
     config, recipe, _ = PRETRAINED[arguments.preset]
     if arguments.latent_dim is not None:
         config = dataclasses.replace(config, latent_dim=arguments.latent_dim)
     if arguments.epochs is not None:
         recipe = recipe | {"epochs": arguments.epochs}
-    images = load_mnist("train").images
-    run.mkdir(parents=True, exist_ok=True)  # before the work: it may be refused
-    set_seed(arguments.seed)
-    model = VAE.from_data(config, images)
-    quiet = not sys.stderr.isatty()
-    rows = train(
-        model, images, device=arguments.device, progress=not quiet, **recipe
-    ).rows
-    model.cpu()
-    save(run / MODEL, model, {"recipe": recipe, "seed": arguments.seed})
-    (run / HISTORY).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    plots.plot_history(rows).savefig(run / "history.png", dpi=120)
+    folder = arguments.out
+    model = train_run(
+        folder,
+        load_mnist("train").images,
+        config,
+        recipe,
+        seed=arguments.seed,
+        resume=arguments.resume,
+        device=arguments.device,
+        progress=sys.stderr.isatty(),
+    ).cpu()
+    rows = model.history.rows
+    (folder / HISTORY).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    plots.plot_history(rows).savefig(folder / "history.png", dpi=120)
     samples = model.sample(60, generator=torch.Generator().manual_seed(0))
-    plots.plot_images(samples, n_columns=12).savefig(run / "samples.png", dpi=120)
-    print(f"{run}: {len(rows)} epochs, training ELBO {rows[-1]['elbo']:.1f} nats")
+    plots.plot_images(samples, n_columns=12).savefig(folder / "samples.png", dpi=120)
+    print(f"{folder}: {len(rows)} epochs, training ELBO {rows[-1]['elbo']:.1f} nats")
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vae_lib.models import VAE, VAEConfig
 
+EXTRA = "extra/"  # before the names of tensors that are no weights
 FOLDER = Path(__file__).parent / "checkpoints"
 
 
@@ -45,17 +46,24 @@ PRETRAINED = {
 }
 
 
-def save(path: str | Path, model: VAE, record: dict | None = None) -> str:
+def save(
+    path: str | Path,
+    model: VAE,
+    record: dict | None = None,
+    extra: dict[str, Tensor] | None = None,
+) -> str:
     """Write the model to path in one step, and return the sha256 of its content.
 
     Weights and buffers are saved, the training history is not; record is what to
-    remember with them, as JSON. Raises OSError if the file cannot be written; an older
-    file at path is then untouched.
+    remember with them, as JSON, and extra are tensors to keep beside them. Raises
+    OSError if the file cannot be written; an older file at path is then untouched.
     """
     path = Path(path)
     config = json.dumps(dataclasses.asdict(model.config), sort_keys=True)
     recorded = json.dumps(record or {}, sort_keys=True)
-    tensors = {name: t.cpu().contiguous() for name, t in model.state_dict().items()}
+    named = {EXTRA + name: tensor for name, tensor in (extra or {}).items()}
+    named |= model.state_dict()
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in named.items()}
     sha256 = _content_sha256(config, recorded, tensors)
     metadata = {"config": config, "record": recorded, "sha256": sha256}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -71,7 +79,7 @@ def save(path: str | Path, model: VAE, record: dict | None = None) -> str:
 
 
 def load(path: str | Path) -> VAE:
-    """The model saved at path, on the CPU; its record is in the attribute ``record``.
+    """The model saved at path, on the CPU, with its ``record`` and ``extra`` tensors.
 
     Raises CheckpointError if the file is missing, damaged or not a checkpoint.
     """
@@ -88,12 +96,16 @@ def load(path: str | Path) -> VAE:
         raise CheckpointError(
             f"{path} is damaged: expected sha256 {metadata['sha256']}, got {sha256}"
         )
+    extra = {
+        name: tensors.pop(name) for name in list(tensors) if name.startswith(EXTRA)
+    }
     try:
         model = VAE(VAEConfig(**json.loads(metadata["config"])))
         model.to(tensors["input_mean"].dtype).load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path} is of another version of vae_lib") from error
     model.record = {**json.loads(metadata["record"]), "sha256": sha256}
+    model.extra = {name.removeprefix(EXTRA): extra[name] for name in extra}
     return model
 
 

@@ -109,6 +109,8 @@ def train(
     device: str = "auto",
     generator: torch.Generator | None = None,
     progress: bool = True,
+    start: int = 0,
+    after_epoch: Callable[[VAE], None] | None = None,
 ) -> TrainingHistory:
     """Train the model in place with Adam and return its TrainingHistory.
 
@@ -132,6 +134,8 @@ def train(
         device: "auto" (CUDA, else MPS, else CPU) or the name of a torch device.
         generator: source of order, noise and bits; None for torch's global one.
         progress: show a progress bar over the epochs.
+        start: epochs of this call's schedule that an earlier, stopped call has done.
+        after_epoch: called with the model after each epoch, to save it for instance.
 
     Raises ValueError if an argument or the images are out of range,
     NonFiniteLossError if the loss becomes NaN or infinite.
@@ -142,6 +146,7 @@ def train(
     _require(binarization in BITS, f"binarization in {BITS}", binarization)
     counts = (epochs, batch_size, n_samples)
     _require(min(counts) >= 1, "epochs, batch_size and n_samples >= 1", counts)
+    _require(0 <= start < epochs, f"start in [0, epochs = {epochs})", start)
     _require(0 < lr < math.inf, "finite lr > 0", lr)
     _require(0 <= warmup < math.inf, "finite warmup >= 0", warmup)
     _require(0 <= beta < math.inf, "finite beta >= 0", beta)
@@ -158,9 +163,10 @@ def train(
     rows = model.history.rows
 
     silent = not progress or "TQDM_DISABLE" in os.environ
-    bar = tqdm(range(epochs), unit="epoch", disable=silent)
+    to_do, counts = range(start, epochs), {"initial": start, "total": epochs}
+    bar = tqdm(to_do, unit="epoch", disable=silent, **counts)
     for epoch in bar:
-        start = time.perf_counter()
+        began = time.perf_counter()
         sums = train_epoch(
             model,
             images,
@@ -178,12 +184,14 @@ def train(
         log_p_x_given_z, kl, _ = (sums.double().sum(0) / len(images)).tolist()
         report = ElboReport(log_p_x_given_z - kl, log_p_x_given_z, kl)
         row = {"epoch": len(rows) + 1, **report._asdict()}
-        row["seconds"] = time.perf_counter() - start
+        row["seconds"] = time.perf_counter() - began
         if validation is not None:
             report = evaluate_elbo(model, validation)
             row |= {f"valid_{name}": value for name, value in report._asdict().items()}
         rows.append(row)
         bar.set_postfix(elbo=f"{report.elbo:.1f}")
+        if after_epoch is not None:
+            after_epoch(model)
     return model.history
 
 

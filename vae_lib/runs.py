@@ -1,0 +1,113 @@
+"""A run: a folder with a model in training, which goes on where it was stopped.
+
+After each epoch the model, Adam's moments, the history and the state of the random
+numbers are saved in one file, in one step. A run that is stopped, even inside an epoch,
+continues from the last whole epoch: N epochs in one go and in pieces give the same bits
+on the same machine.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vae_lib.checkpoints import load, save
+from vae_lib.models import VAE, VAEConfig
+from vae_lib.training import TrainingHistory, pick_device, set_seed, train
+
+MODEL = "model.safetensors"
+
+
+def train_run(
+    folder: str | Path,
+    images: Tensor,
+    config: VAEConfig,
+    recipe: dict,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    **options,
+) -> VAE:
+    """Train a model by this recipe in this folder, or go on with the one there.
+
+    Args:
+        folder: made if missing; holds ``model.safetensors`` from the first epoch on.
+        images: training images (N, D), the same in each call.
+        config: the model's shape.
+        recipe: arguments of ``training.train``, epochs among them.
+        seed: of weights, order and noise; a run that goes on keeps its own.
+        resume: go on if there is a model; it must have this config and recipe.
+        options: further arguments of ``training.train`` that change no bit, such as
+            progress.
+
+    Returns the model with its history.
+
+    Raises ValueError if there is a model and resume is false, or if it was made with
+    another config or recipe; CheckpointError if its file is damaged.
+    """
+    path = Path(folder) / MODEL
+    made_by = json.loads(json.dumps({"config": asdict(config), "recipe": recipe}))
+    if path.exists():
+        if not resume:
+            raise ValueError(f"expected a folder without a model, got {str(folder)!r}")
+        model = load(path)
+        check_same(made_by, model.record)
+        for left in path.parent.glob(f".{MODEL}.*.tmp"):  # by a save that was killed
+            left.unlink()
+        made_by["seed"] = model.record["seed"]
+        model.to(pick_device(options.get("device", "auto")))  # Adam's moments follow
+        restore(model)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        set_seed(seed)
+        model = VAE.from_data(config, images)
+        made_by["seed"] = seed
+
+    def save_epoch(model: VAE) -> None:
+        record = made_by | {"rows": model.history.rows}
+        save(path, model, record, state_of(model))
+
+    done = len(model.history.rows) if model.history else 0
+    if not done or done < recipe["epochs"]:
+        train(model, images, **recipe, start=done, after_epoch=save_epoch, **options)
+    return model
+
+
+def check_same(asked: dict, record: dict) -> None:
+    """Raise ValueError with both sides where the run there was made differently."""
+    for part in ("config", "recipe"):
+        for key in asked[part] | record.get(part, {}):
+            want, got = asked[part].get(key), record.get(part, {}).get(key)
+            if want != got:
+                raise ValueError(
+                    f"expected a run with {key} = {want}, got {key} = {got}"
+                )
+
+
+def state_of(model: VAE) -> dict[str, Tensor]:
+    """Adam's moments and the random numbers' state: what else a run goes on from."""
+    device = model.input_mean.device.type
+    state = {"rng.cpu": torch.get_rng_state()}
+    if device != "cpu":
+        state[f"rng.{device}"] = getattr(torch, device).get_rng_state()
+    for number, moments in model.history.optimizer.state_dict()["state"].items():
+        state |= {f"adam.{number}.{name}": value for name, value in moments.items()}
+    return state
+
+
+def restore(model: VAE) -> None:
+    """Undo ``state_of`` with what was saved beside the model."""
+    moments: dict[int, dict] = {}
+    for name, value in model.extra.items():
+        kind, *rest = name.split(".")
+        if kind == "adam":
+            moments.setdefault(int(rest[0]), {})[rest[1]] = value
+        elif rest == ["cpu"]:
+            torch.set_rng_state(value)
+        else:
+            getattr(torch, rest[0]).set_rng_state(value)
+    adam = torch.optim.Adam(model.parameters(), fused=True)
+    adam.load_state_dict(adam.state_dict() | {"state": moments})
+    model.history = TrainingHistory(adam, model.record["rows"])
