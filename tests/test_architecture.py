@@ -23,12 +23,13 @@ IMPORTS = {
     "linear_gaussian": {"distributions"},
     "models": {"data", "distributions"},
     "evaluation": {"data", "models", "objectives"},
-    "training": {"data", "evaluation", "models", "objectives"},
+    "guards": set(),
+    "training": {"data", "evaluation", "guards", "models", "objectives"},
     "checkpoints": {"models"},
-    "runs": {"checkpoints", "models", "training"},
+    "runs": {"checkpoints", "guards", "models", "training"},
     "plots": set(),
     "__main__": {
-        *("checkpoints", "data", "evaluation", "models", "plots", "runs", "training")
+        *("checkpoints", "data", "evaluation", "guards", "models", "plots", "runs")
     },
 }
 PROMISED = """

@@ -13,9 +13,10 @@ from torch.testing import assert_close
 
 from vae_lib import training
 from vae_lib.evaluation import evaluate_elbo
+from vae_lib.guards import NonFiniteLossError
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.models import VAE, VAEConfig
-from vae_lib.training import NonFiniteLossError, scheduled_lr, set_seed, train_epoch
+from vae_lib.training import scheduled_lr, set_seed, train_epoch
 
 
 def train(model: VAE, images: Tensor, **arguments) -> list[dict]:

@@ -17,9 +17,9 @@ from vae_lib import plots
 from vae_lib.checkpoints import PRETRAINED, load, load_pretrained
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
+from vae_lib.guards import NonFiniteLossError
 from vae_lib.models import VAE
 from vae_lib.runs import MODEL, train_run
-from vae_lib.training import NonFiniteLossError
 
 HISTORY = "history.json"
 PRESET = "mnist-2d"

@@ -61,9 +61,8 @@ def save(
     path = Path(path)
     config = json.dumps(dataclasses.asdict(model.config), sort_keys=True)
     recorded = json.dumps(record or {}, sort_keys=True)
-    named = {EXTRA + name: tensor for name, tensor in (extra or {}).items()}
-    named |= model.state_dict()
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in named.items()}
+    named = model.state_dict() | {EXTRA + key: t for key, t in (extra or {}).items()}
+    tensors = {name: t.cpu().contiguous() for name, t in named.items()}
     sha256 = _content_sha256(config, recorded, tensors)
     metadata = {"config": config, "record": recorded, "sha256": sha256}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -58,7 +58,6 @@ def plot_curves(
     ylabel: str,
     errors: dict[str, Tensor] | None = None,
     log: str = "",
-    title: str = "",
     markers: bool = False,
 ) -> Figure:
     """Named curves over x (n,), each with its own colour and line style.
@@ -72,7 +71,7 @@ def plot_curves(
         error = (errors or {}).get(name)
         look = {"linestyle": line, "marker": marker if markers else "", "label": name}
         ax.errorbar(x, y, yerr=error, capsize=3, markersize=5, **look)
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.set(xscale="log" if "x" in log else "linear")
     ax.set(yscale="log" if "y" in log else "linear")
     if len(curves) > 1:

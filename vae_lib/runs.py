@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from vae_lib.checkpoints import load, save
+from vae_lib.guards import pick_device
 from vae_lib.models import VAE, VAEConfig
-from vae_lib.training import TrainingHistory, pick_device, set_seed, train
+from vae_lib.training import TrainingHistory, set_seed, train
 
 MODEL = "model.safetensors"
 
@@ -42,10 +43,8 @@ def train_run(
         options: further arguments of ``training.train`` that change no bit, such as
             progress.
 
-    Returns the model with its history.
-
-    Raises ValueError if there is a model and resume is false, or if it was made with
-    another config or recipe; CheckpointError if its file is damaged.
+    Returns the model with its history. Raises ValueError if there is a model and resume
+    is false, or if it was made otherwise; CheckpointError if its file is damaged.
     """
     path = Path(folder) / MODEL
     made_by = json.loads(json.dumps({"config": asdict(config), "recipe": recipe}))
@@ -104,10 +103,9 @@ def restore(model: VAE) -> None:
         kind, *rest = name.split(".")
         if kind == "adam":
             moments.setdefault(int(rest[0]), {})[rest[1]] = value
-        elif rest == ["cpu"]:
-            torch.set_rng_state(value)
         else:
-            getattr(torch, rest[0]).set_rng_state(value)
+            owner = torch if rest == ["cpu"] else getattr(torch, rest[0])
+            owner.set_rng_state(value)
     adam = torch.optim.Adam(model.parameters(), fused=True)
     adam.load_state_dict(adam.state_dict() | {"state": moments})
     model.history = TrainingHistory(adam, model.record["rows"])

@@ -16,16 +16,12 @@ from tqdm.auto import tqdm
 
 from vae_lib.data import binarize, check_images
 from vae_lib.evaluation import ElboReport, evaluate_elbo
+from vae_lib.guards import check_finite, pick_device, require
 from vae_lib.models import VAE
 from vae_lib.objectives import elbo, importance_weighted_bound
 
 SCHEDULES, OBJECTIVES = ("constant", "cosine"), ("elbo", "iwae")
 BITS = ("none", "sample")
-TERMS = ("log p(x|z)", "KL", "objective")
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite; the message names epoch, step and term."""
 
 
 @dataclass
@@ -141,16 +137,16 @@ def train(
     NonFiniteLossError if the loss becomes NaN or infinite.
     Book: eq-minibatch. Source: Kingma & Welling (2014), Algorithm 1.
     """
-    _require(schedule in SCHEDULES, f"schedule in {SCHEDULES}", schedule)
-    _require(objective in OBJECTIVES, f"objective in {OBJECTIVES}", objective)
-    _require(binarization in BITS, f"binarization in {BITS}", binarization)
+    require(schedule in SCHEDULES, f"schedule in {SCHEDULES}", schedule)
+    require(objective in OBJECTIVES, f"objective in {OBJECTIVES}", objective)
+    require(binarization in BITS, f"binarization in {BITS}", binarization)
     counts = (epochs, batch_size, n_samples)
-    _require(min(counts) >= 1, "epochs, batch_size and n_samples >= 1", counts)
-    _require(0 <= start < epochs, f"start in [0, epochs = {epochs})", start)
-    _require(0 < lr < math.inf, "finite lr > 0", lr)
-    _require(0 <= warmup < math.inf, "finite warmup >= 0", warmup)
-    _require(0 <= beta < math.inf, "finite beta >= 0", beta)
-    _require(clip_norm is None or clip_norm > 0, "clip_norm > 0 or None", clip_norm)
+    require(min(counts) >= 1, "epochs, batch_size and n_samples >= 1", counts)
+    require(0 <= start < epochs, f"start in [0, epochs = {epochs})", start)
+    require(0 < lr < math.inf, "finite lr > 0", lr)
+    require(0 <= warmup < math.inf, "finite warmup >= 0", warmup)
+    require(0 <= beta < math.inf, "finite beta >= 0", beta)
+    require(clip_norm is None or clip_norm > 0, "clip_norm > 0 or None", clip_norm)
     unit_interval = model.config.likelihood != "gaussian" or binarization == "sample"
     for given in (images,) if validation is None else (images, validation):
         check_images(given, model.config.n_pixels, unit_interval=unit_interval)
@@ -163,8 +159,7 @@ def train(
     rows = model.history.rows
 
     silent = not progress or "TQDM_DISABLE" in os.environ
-    to_do, counts = range(start, epochs), {"initial": start, "total": epochs}
-    bar = tqdm(to_do, unit="epoch", disable=silent, **counts)
+    bar = tqdm(range(start, epochs), unit="epoch", disable=silent)
     for epoch in bar:
         began = time.perf_counter()
         sums = train_epoch(
@@ -180,7 +175,7 @@ def train(
             clip_norm=clip_norm,
             generator=generator,
         ).cpu()
-        _check_finite(model, sums, epoch=len(rows) + 1)
+        check_finite(model, sums, epoch=len(rows) + 1)
         log_p_x_given_z, kl, _ = (sums.double().sum(0) / len(images)).tolist()
         report = ElboReport(log_p_x_given_z - kl, log_p_x_given_z, kl)
         row = {"epoch": len(rows) + 1, **report._asdict()}
@@ -203,30 +198,3 @@ def scheduled_lr(epochs, lr, schedule, warmup, epoch, done) -> float:
     if schedule == "constant" or epochs <= warmup:
         return lr
     return lr / 2 * (1 + math.cos(math.pi * (position - warmup) / (epochs - warmup)))
-
-
-def pick_device(name: str) -> torch.device:
-    """The torch device of this name; "auto" takes CUDA, else MPS, else the CPU."""
-    if name == "auto":
-        cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"expected a device, got {name!r}") from error
-
-
-def _require(holds: bool, expected: str, got: object) -> None:
-    if not holds:
-        raise ValueError(f"expected {expected}, got {got!r}")
-
-
-def _check_finite(model: VAE, sums: Tensor, epoch: int) -> None:
-    """Looked at once an epoch, on the host, so that no step waits for the answer."""
-    advice = "try a smaller lr, or clip_norm"
-    for step, term in (~sums.isfinite()).nonzero().tolist():
-        what = f"the {TERMS[term]} became {sums[step, term].item()}"
-        where = f"in step {step + 1} of epoch {epoch}"
-        raise NonFiniteLossError(f"{what} {where}: {advice}")
-    if not all(p.isfinite().all() for p in model.parameters()):
-        raise NonFiniteLossError(f"the last step of epoch {epoch} overflowed: {advice}")
