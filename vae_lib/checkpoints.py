@@ -13,7 +13,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
@@ -83,11 +84,12 @@ def load(path: str | Path) -> VAE:
     Raises CheckpointError if the file is missing, damaged or not a checkpoint.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        content = Path(path).read_bytes()  # once: a run may replace it at any moment
+        tensors = from_bytes(content)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is not a readable checkpoint: {error}") from None
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    metadata = header.get("__metadata__", {})
     if not {"config", "record", "sha256"} <= metadata.keys():
         raise CheckpointError(f"{path} is no checkpoint of this library")
     sha256 = _content_sha256(metadata["config"], metadata["record"], tensors)

@@ -40,8 +40,7 @@ def train_run(
         recipe: arguments of ``training.train``, epochs among them.
         seed: of weights, order and noise; a run that goes on keeps its own.
         resume: go on if there is a model; it must have this config and recipe.
-        options: further arguments of ``training.train`` that change no bit, such as
-            progress.
+        options: further arguments of ``training.train`` that change no bit.
 
     Returns the model with its history. Raises ValueError if there is a model and resume
     is false, or if it was made otherwise; CheckpointError if its file is damaged.
@@ -80,9 +79,8 @@ def check_same(asked: dict, record: dict) -> None:
         for key in asked[part] | record.get(part, {}):
             want, got = asked[part].get(key), record.get(part, {}).get(key)
             if want != got:
-                raise ValueError(
-                    f"expected a run with {key} = {want}, got {key} = {got}"
-                )
+                what = f"expected a run with {key} = {want}, got {key} = {got}"
+                raise ValueError(what)
 
 
 def state_of(model: VAE) -> dict[str, Tensor]:
