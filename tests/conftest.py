@@ -5,7 +5,18 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from vae_lib.data import ImageSet
 from vae_lib.models import VAE, VAEConfig
+
+
+def pytest_addoption(parser) -> None:
+    about = "how often the test of killed runs kills (default: %(default)s)"
+    parser.addoption("--kills", type=int, default=5, metavar="N", help=about)
+
+
+@pytest.fixture
+def kills(request) -> int:
+    return request.config.getoption("--kills")
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +41,32 @@ def make_vae():
             return VAE(VAEConfig(**small | changes)).double()
 
     return make
+
+
+@pytest.fixture
+def few_digits(monkeypatch) -> torch.Tensor:
+    """Forty images, which the command line takes for each split of MNIST."""
+    from vae_lib import __main__ as command_line
+
+    images = torch.rand(40, 784)
+    few = ImageSet(images, torch.arange(40) % 10)
+    monkeypatch.setattr(command_line, "load_mnist", lambda split: few)
+    return images
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command: its exit code, standard output and standard error."""
+    from vae_lib import __main__ as command_line
+
+    def call(*words) -> tuple[int, str, str]:
+        try:
+            code = command_line.main([str(word) for word in words])
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture

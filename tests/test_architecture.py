@@ -19,17 +19,27 @@ IMPORTS = {
     "distributions": set(),
     "symbolic": set(),
     "objectives": set(),
-    "data": set(),
+    "data": {"guards"},
     "linear_gaussian": {"distributions"},
     "models": {"data", "distributions"},
-    "evaluation": {"data", "models", "objectives"},
+    "evaluation": {"data", "guards", "models", "objectives"},
     "guards": set(),
-    "training": {"data", "evaluation", "guards", "models", "objectives"},
+    "distributed": set(),
+    "steps": {"data", "distributed", "models", "objectives"},
+    "compiled": {"distributed", "steps"},
+    "training": {
+        *("compiled", "data", "distributed", "evaluation", "guards", "models", "steps")
+    },
     "checkpoints": {"models"},
-    "runs": {"checkpoints", "guards", "models", "training"},
+    "runs": {
+        *("checkpoints", "data", "distributed", "guards", "models", "steps", "training")
+    },
+    "export": {"checkpoints", "models"},
     "plots": set(),
+    "options": {"checkpoints", "guards", "models", "training"},
     "__main__": {
-        *("checkpoints", "data", "evaluation", "guards", "models", "plots", "runs")
+        *("checkpoints", "data", "distributed", "evaluation", "export", "guards"),
+        *("models", "options", "plots", "runs"),
     },
 }
 PROMISED = """
@@ -40,7 +50,8 @@ linear_gaussian.LinearGaussianModel.log_evidence linear_gaussian.LinearGaussianM
 linear_gaussian.LinearGaussianModel.posterior linear_gaussian.LinearGaussianModel.sample
 data.load_mnist data.binarize models.VAEConfig models.VAE.from_data models.VAE.encode
 models.VAE.decode models.VAE.mean_image models.VAE.forward models.VAE.sample
-training.train training.set_seed training.train_epoch checkpoints.save checkpoints.load
+training.train training.set_seed steps.train_epoch steps.take_step
+checkpoints.save checkpoints.load
 checkpoints.load_pretrained evaluation.evaluate_elbo evaluation.log_likelihood
 evaluation.active_units
 """

@@ -106,7 +106,9 @@ def test_terms_of_the_glossary_are_used_and_defined_once():
     glossary = text("book/glossary.md").split("```{glossary}")[1]
     terms = re.findall(r"^(\S.*)$", glossary.split("```")[0], re.MULTILINE)
     assert terms == sorted(terms, key=str.casefold) and len(set(terms)) == len(terms)
-    chapters = "".join(path.read_text("utf-8") for path in PAGES if path.stem[0] == "0")
+    chapters = "".join(
+        path.read_text("utf-8") for path in PAGES if path.stem[0].isdigit()
+    )
     named = set(re.findall(r"\{term\}`(?:[^`<]+<)?([^`<>]+)>?`", chapters))
     assert named == set(terms), named ^ set(terms)
 
@@ -125,12 +127,15 @@ def test_numbers_in_the_text_of_chapter_7_are_right():
     assert torch.exp(torch.tensor(100.0)).isinf()
 
 
-def test_index_quotes_the_recorded_result():
-    record = load_pretrained("mnist-2d").record
-    assert f"{record['test_elbo']:.2f} nats".replace("-", "−") in text("book/index.md")
-    assert f"{record['recipe']['epochs']} epochs" in text("book/index.md")
-    layers = map(str, PRETRAINED["mnist-2d"].config.hidden_dims)
-    assert f"hidden layers of {', '.join(layers)}" in text("book/index.md")
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_index_quotes_the_recorded_result(name):
+    page, record = text("book/index.md"), load_pretrained(name).record
+    (row,) = (line for line in page.splitlines() if f"`{name}`" in line)
+    layers = ", ".join(map(str, PRETRAINED[name].config.hidden_dims))
+    assert f"hidden layers of {layers}, {record['recipe']['epochs']} epochs" in row
+    bits = record["recipe"].get("binarization") == "sample"
+    assert ("one draw of bits" in row) == bits and ("grey pixels" in row) != bits
+    assert f"{record['test_elbo']:.2f} nats".replace("-", "−") in row
 
 
 def test_figures_of_the_pages_are_drawn_by_the_code_that_is_there(tmp_path):

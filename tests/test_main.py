@@ -1,27 +1,35 @@
 """The command line: what it writes and prints, and one clear line on bad input."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from vae_lib import __main__ as command_line
 from vae_lib import checkpoints
-from vae_lib.checkpoints import load
-from vae_lib.data import ImageSet
+from vae_lib.checkpoints import PRETRAINED, load
+from vae_lib.data import ImageSet, binarize, load_mnist
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
 from vae_lib.models import VAE, VAEConfig
+
+TINY = ("--hidden-dims", "4", "--epochs", "1")
+
+
+def forty_digits(split: str) -> ImageSet:
+    images = torch.rand(40, 784, generator=torch.Generator().manual_seed(0))
+    return ImageSet(images, torch.arange(40) % 10)
 
 
 @pytest.fixture(autouse=True)
 def few_digits(monkeypatch) -> torch.Tensor:
-    images = torch.rand(40, 784)
-    few = ImageSet(images, torch.arange(40) % 10)
-    monkeypatch.setattr(command_line, "load_mnist", lambda split: few)
-    return images
+    monkeypatch.setattr(command_line, "load_mnist", forty_digits)
+    return forty_digits("test").images
 
 
 @pytest.fixture
@@ -42,50 +50,94 @@ def test_train_writes_a_model_of_its_preset_a_history_and_figures(run, tmp_path)
     folder = tmp_path / "new" / "run"
     code, out, err = run("train", "--out", folder, "--epochs", 2, "--latent-dim", 3)
     assert code == 0 and str(folder) in out and err == ""
-    model, preset = (
-        load(folder / "model.safetensors"),
-        checkpoints.PRETRAINED["mnist-2d"],
-    )
-    assert model.config.hidden_dims == preset.config.hidden_dims
-    assert model.config.latent_dim == 3
+    model, preset = load(folder / "model.safetensors"), PRETRAINED["mnist-2d"]
+    assert model.config == replace(preset.config, latent_dim=3)
     assert model.record["recipe"] == preset.recipe | {"epochs": 2}
     rows = json.loads((folder / "history.json").read_text("utf-8"))
-    assert [row["epoch"] for row in rows] == [1, 2]
-    assert {"history.png", "samples.png"} < {path.name for path in folder.iterdir()}
+    assert [row["epoch"] for row in rows] == [1, 2] and rows == model.record["rows"]
+    figures = {"history.png", "samples.png"}
+    written = {path.name for path in folder.iterdir()}
+    assert written == figures | {"history.json", "model.safetensors"}
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_a_preset_is_a_network_and_a_recipe(name, run, tmp_path):
+    words = ("--preset", name, "--out", tmp_path, "--epochs", 1)
+    assert run("train", *words)[0] == 0
+    model, preset = load(tmp_path / "model.safetensors"), PRETRAINED[name]
+    assert model.config == preset.config
+    assert model.record["recipe"] == preset.recipe | {"epochs": 1}
+
+
+def test_each_option_reaches_the_network_or_the_recipe(run, tmp_path):
+    network = {"latent_dim": 3, "hidden_dims": (6, 5), "activation": "softplus"}
+    network |= {"likelihood": "gaussian", "noise_std": 0.25}
+    recipe = {"epochs": 1, "batch_size": 60_001, "lr": 0.002, "schedule": "constant"}
+    recipe |= {"warmup": 0.25, "beta": 0.5, "objective": "iwae", "n_samples": 3}
+    recipe |= {"binarization": "sample", "clip_norm": None}
+    words = ["train", "--preset", "mnist-20d", "--out", tmp_path]
+    for name, value in (network | recipe).items():
+        text = "6,5" if name == "hidden_dims" else str(value).lower()
+        words += [f"--{name.replace('_', '-')}", text]
+    assert run(*words)[0] == 0
+    model = load(tmp_path / "model.safetensors")
+    assert model.config == VAEConfig(**network)
+    assert model.record["recipe"] == recipe
+
+
+def test_json_is_the_last_row_of_the_history(run, tmp_path):
+    code, out, err = run("train", "--out", tmp_path, *TINY, "--epochs", 2, "--json")
+    assert code == 0 and err == ""
+    last = json.loads((tmp_path / "history.json").read_text("utf-8"))[-1]
+    assert json.loads(out) == last | {"folder": str(tmp_path)} and last["epoch"] == 2
 
 
 def test_the_same_seed_trains_the_same_model(run, tmp_path):
     hashes = []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
-        run("train", "--out", tmp_path / name, "--epochs", 1, "--seed", seed)
+        # A run that is not there is started afresh.
+        words = ("--seed", seed, *(["--resume"] if name == "b" else []))
+        assert run("train", "--out", tmp_path / name, *TINY, *words)[0] == 0
         weights = load(tmp_path / name / "model.safetensors").state_dict().values()
         hashes.append(torch.cat([tensor.flatten() for tensor in weights]))
     assert torch.equal(*hashes[:2]) and not torch.equal(*hashes[1:])
 
 
 def test_train_never_overwrites_a_model(run, tmp_path):
-    run("train", "--out", tmp_path, "--epochs", 1)
+    run("train", "--out", tmp_path, *TINY)
     before = (tmp_path / "model.safetensors").read_bytes()
-    code, out, err = run("train", "--out", tmp_path, "--epochs", 1)
-    assert code == 2 and "without a model" in err and err.count("\n") == 1
+    code, out, err = run("train", "--out", tmp_path, *TINY)
+    assert code == 2 and "without a model, or --resume" in err and err.count("\n") == 1
     assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
-def test_evaluate_prints_what_the_library_computes(run, tmp_path, few_digits):
-    model = VAE(VAEConfig(latent_dim=2, hidden_dims=(4,)))
-    checkpoints.save(tmp_path / "model.safetensors", model)
+@pytest.mark.parametrize("trained_on", ["grey", "bits", None])
+def test_evaluate_prints_what_the_library_computes(
+    trained_on, run, tmp_path, few_digits
+):
+    """On pixels of the kind that the model was trained on, the same bits each time."""
+    model, record = VAE(VAEConfig(latent_dim=2, hidden_dims=(4,))), {}
+    if trained_on is not None:
+        recipe = {"binarization": "sample" if trained_on == "bits" else "none"}
+        record = {"recipe": recipe}
+    images, pixels = few_digits, trained_on or "grey"
+    if trained_on == "bits":
+        images = binarize(images, "sample", generator=torch.Generator().manual_seed(0))
+    checkpoints.save(tmp_path / "model.safetensors", model, record)
     words = ("--limit", 10, "--n-samples", 7)
     for name in (tmp_path, tmp_path / "model.safetensors"):
         code, out, _ = run("evaluate", name, *words, "--json")
         found = json.loads(out)
-        log_p_x = log_likelihood(model, few_digits[:10], n_samples=7)
+        log_p_x = log_likelihood(model, images[:10], n_samples=7)
         assert code == 0 and found["images"] == 10 and found["n_samples"] == 7
-        assert found["elbo"] == pytest.approx(evaluate_elbo(model, few_digits).elbo)
+        assert found["elbo"] == pytest.approx(evaluate_elbo(model, images).elbo)
         assert found["log_p_x"] == pytest.approx(log_p_x.mean().item(), rel=1e-6)
         error = log_p_x.std(correction=0).item() / 10**0.5
         assert found["standard_error"] == pytest.approx(error, rel=1e-4)
+        assert found["pixels"] == pixels
     code, out, _ = run("evaluate", tmp_path, *words)
     assert code == 0 and f"{found['elbo']:.2f}" in out and f"{error:.2f}" in out
+    assert f"test digits in {pixels})" in out
 
 
 def test_a_shipped_model_is_found_by_its_name(run):
@@ -93,30 +145,83 @@ def test_a_shipped_model_is_found_by_its_name(run):
     assert code == 0 and "log p(x)" in out
 
 
+def test_export_writes_the_decoder_once(run, tmp_path):
+    model, out = VAE(VAEConfig(latent_dim=3, hidden_dims=(5, 4))), tmp_path / "d.json"
+    sha256 = checkpoints.save(tmp_path / "model.safetensors", model)
+    code, said, _ = run("export", tmp_path, "--out", out)
+    assert code == 0 and str(out) in said
+    decoder = json.loads(out.read_text("utf-8"))
+    assert decoder["sha256"] == sha256
+    assert [layer["n_in"] for layer in decoder["layers"]] == [3, 4, 5]
+    before = out.read_bytes()
+    code, said, err = run("export", "mnist-2d", "--out", out)
+    assert code == 2 and said == "" and "new file" in err and err.count("\n") == 1
+    assert out.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
         (["train"], "--out"),
         (["fly"], "invalid choice"),
-        (["train", "--out", "RUN", "--epochs", "0"], "epochs"),
+        (["train", "--out", "RUN", "--epochs", "0"], "epochs >= 1, got 0"),
         (["train", "--out", "RUN", "--epochs", "many"], "many"),
+        (["train", "--out", "RUN", "--batch-size", "0"], "batch_size >= 1, got 0"),
+        (["train", "--out", "RUN", "--n-samples", "0"], "n_samples >= 1, got 0"),
+        (["train", "--out", "RUN", "--lr", "0"], "lr > 0, got 0"),
+        (["train", "--out", "RUN", "--lr", "nan"], "lr > 0, got nan"),
+        (["train", "--out", "RUN", "--beta", "-0.5"], "beta >= 0, got -0.5"),
+        (["train", "--out", "RUN", "--beta", "nan"], "beta >= 0, got nan"),
+        (["train", "--out", "RUN", "--warmup", "-1"], "warmup >= 0, got -1"),
+        (["train", "--out", "RUN", "--clip-norm", "0"], "clip_norm > 0"),
         (["train", "--out", "RUN", "--latent-dim", "0"], ">= 1"),
-        (["train", "--out", "RUN", "--preset", "mnist-3d"], "mnist-2d"),
+        (["train", "--out", "RUN", "--hidden-dims", "8,0"], ">= 1"),
+        (["train", "--out", "RUN", "--noise-std", "0"], "noise_std > 0, got 0"),
+        (["train", "--out", "RUN", "--preset", "mnist-3d"], "did you mean mnist-2d?"),
         (["train", "--out", "RUN", "--device", "abacus"], "abacus"),
+        (["train", "--out", "RUN", "--device", "cpu:7.5"], "cpu:7.5"),
         (["evaluate", "nowhere"], "nowhere"),
-        (["evaluate", "mnist-2d", "--n-samples", "0"], "--n-samples >= 1"),
+        (["evaluate", "mnist-2b"], "did you mean mnist-2d?"),
+        (["evaluate", "RUN"], "RUN"),
+        (["evaluate", "mnist-2d", "--device", "abacus"], "abacus"),
+        (["evaluate", "mnist-2d", "--n-samples", "0"], "--n-samples >= 1, got 0"),
         (["evaluate", "mnist-2d", "--limit", "-3"], "--limit >= 1, got -3"),
+        (["export", "mnist-2d"], "--out"),
+        (["export", "nowhere", "--out", "RUN"], "nowhere"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(words, said, run, tmp_path):
-    folder = tmp_path / "run"
+def test_bad_input_is_one_line_before_data_are_read(
+    words, said, run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(command_line, "load_mnist", None)
+    folder = tmp_path / "RUN"
     code, out, err = run(*[folder if word == "RUN" else word for word in words])
     assert code == 2 and out == "" and err.count("\n") == 1 and said in err
-    assert not (folder / "model.safetensors").exists()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("where", ["gpu", "cpu"])
+def test_too_little_memory_is_one_line_of_advice(where, run, tmp_path, monkeypatch):
+    def full(self, x):
+        if where == "gpu":
+            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate ...")
+        return torch.empty(2**58)  # more bytes than any address space has
+
+    monkeypatch.setattr(VAE, "encode", full)
+    code, out, err = run("train", "--out", tmp_path, *TINY)
+    assert code == 2 and out == "" and err.count("\n") == 1
+    assert "out of memory" in err and "smaller --batch-size" in err
+
+
+def test_an_error_of_the_library_itself_is_not_hidden(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(VAE, "encode", lambda self, x: x @ x)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        run("train", "--out", tmp_path, *TINY)
 
 
 def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(run, tmp_path, monkeypatch):
-    words = ("train", "--out", tmp_path / "my run", "--epochs", "2")
+    words = ("train", "--out", tmp_path / "my run", *TINY)
+    words += ("--epochs", "2", "--latent-dim", "2")  # a value that comes twice
     encode, calls = VAE.encode, []
 
     def interrupted(self, x):
@@ -130,25 +235,67 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(run, tmp_path, monkey
     assert code == 130 and out == "" and err.count("\n") == 1
     again = shlex.split(err.split("python -m vae_lib ")[1])
     assert again == [*map(str, words), "--resume"]
+    del calls[1:]
+    assert run(*again)[2] == err  # no second --resume
     monkeypatch.setattr(VAE, "encode", encode)
     assert run(*again)[0] == 0
     rows = json.loads((tmp_path / "my run" / "history.json").read_text("utf-8"))
     assert [row["epoch"] for row in rows] == [1, 2]
 
 
+def test_ctrl_c_elsewhere_promises_nothing(run, tmp_path, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "evaluate_elbo", interrupted)
+    assert run("evaluate", "mnist-2d") == (130, "", "stopped\n")
+
+
 def test_resume_refuses_another_model_and_names_both_sides(run, tmp_path):
-    run("train", "--out", tmp_path, "--epochs", 1)
+    run("train", "--out", tmp_path, *TINY)
     before = (tmp_path / "model.safetensors").read_bytes()
-    words = ("train", "--out", tmp_path, "--epochs", 1, "--resume")
+    words = ("train", "--out", tmp_path, *TINY, "--resume")
     code, _, err = run(*words, "--latent-dim", 20)
     assert code == 2 and "latent_dim = 20" in err and "latent_dim = 2" in err
     assert (tmp_path / "model.safetensors").read_bytes() == before
     assert run(*words)[0] == 0  # nothing left to do
 
 
-@pytest.mark.parametrize("words, code", [(["data"], 0), (["evaluate", "nope"], 2)])
-def test_the_module_runs_as_a_program(words, code):
-    command = [sys.executable, "-m", "vae_lib", *words]
+def test_data_describes_the_bundled_digits(run, monkeypatch):
+    monkeypatch.setattr(command_line, "load_mnist", load_mnist)
+    code, out, err = run("data")
+    assert code == 0 and err == ""
+    assert "60,000 digits" in out and "10,000 digits" in out
+
+
+def test_the_module_runs_as_a_program():
+    command = [sys.executable, "-m", "vae_lib", "evaluate", "nowhere"]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == code and "Traceback" not in done.stderr
-    assert ("60,000 digits" in done.stdout) == (code == 0)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("vae_lib: expected") and done.stderr.count("\n") == 1
+
+
+def test_a_second_process_is_silent_but_for_errors(run, tmp_path, monkeypatch):
+    """It may be the first to meet one, and torchrun then ends the others."""
+    monkeypatch.setattr(command_line, "rank", lambda: 1)
+    assert run("train", "--out", tmp_path / "run", *TINY) == (0, "", "")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["model.safetensors"]
+    code, out, err = run("train", "--out", tmp_path, "--lr", "0")
+    assert code == 2 and out == "" and err.count("\n") == 1
+
+
+@pytest.mark.long
+def test_under_torchrun_one_process_writes_and_prints(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    command += ["--standalone", __file__, "train", "--out", str(tmp_path / "run")]
+    variables = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    options = {"capture_output": True, "text": True, "env": os.environ | variables}
+    done = subprocess.run([*command, *TINY, "--device", "cpu", "--json"], **options)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["epoch"] == 1  # of both it would be no JSON
+    assert len(list((tmp_path / "run").iterdir())) == 4
+
+
+if __name__ == "__main__":
+    command_line.load_mnist = forty_digits
+    sys.exit(command_line.main())

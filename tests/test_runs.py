@@ -1,15 +1,20 @@
 """A run in pieces, stopped anywhere, gives the bits of a run in one go."""
 
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from vae_lib import runs, training
 from vae_lib.checkpoints import CheckpointError, load
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.runs import MODEL, train_run
@@ -17,20 +22,17 @@ from vae_lib.runs import MODEL, train_run
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(8,), n_pixels=6)
 RECIPE = {"epochs": 4, "batch_size": 16, "lr": 1e-2, "schedule": "cosine"}
 RECIPE |= {"warmup": 0.5, "binarization": "sample"}
-FOREVER = """
-import torch
-from vae_lib.models import VAEConfig
-from vae_lib.runs import train_run
-images = torch.rand(50, 6, generator=torch.Generator().manual_seed(0))
-config = VAEConfig(latent_dim=2, hidden_dims=(8,), n_pixels=6)
-recipe = {"epochs": 100_000, "batch_size": 16}
-train_run(FOLDER, images, config, recipe, resume=True, device="cpu", progress=False)
-"""
+IWAE = {"objective": "iwae", "n_samples": 3}
+STEPS = 16  # an epoch of fifty images has four
+
+
+def digits() -> torch.Tensor:
+    return torch.rand(50, 6, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    return torch.rand(50, 6, generator=torch.Generator().manual_seed(0))
+    return digits()
 
 
 def run(folder, images, **changes) -> VAE:
@@ -47,28 +49,161 @@ def elbos(model: VAE) -> list[float]:
     return [row["elbo"] for row in model.history.rows]
 
 
-@pytest.mark.parametrize("steps", [1, 4, 5, 8, 10, 15])  # an epoch has four
-def test_a_run_stopped_at_any_step_gives_the_same_bits(
-    steps, images, tmp_path, monkeypatch
-):
-    whole = run(tmp_path / "whole", images)
-    calls, encode = [], VAE.encode
+def rows_of(path: Path) -> list[dict]:
+    """The history in a checkpoint, but for the seconds."""
+    return [row | {"seconds": 0.0} for row in load(path).record["rows"]]
 
-    def stop(self, x):
-        calls.append(x)
-        if len(calls) == steps + 1:
-            raise KeyboardInterrupt
+
+@pytest.fixture
+def no_clock(monkeypatch) -> None:
+    """Epochs that take zero seconds, so that a file's sha256 can be compared."""
+    stopped = SimpleNamespace(perf_counter=lambda: 0.0)
+    monkeypatch.setattr(training, "time", stopped)
+
+
+@pytest.fixture
+def steps(monkeypatch) -> SimpleNamespace:
+    """Counts the steps; ``then`` says what happens inside each, by its number."""
+    steps, encode = SimpleNamespace(taken=0, then={}), VAE.encode
+
+    def counted(self, x):
+        steps.taken += 1
+        steps.then.get(steps.taken, lambda: None)()
         return encode(self, x)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(VAE, "encode", stop)
+    monkeypatch.setattr(VAE, "encode", counted)
+    return steps
+
+
+def ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def ctrl_c_twice() -> None:
+    ctrl_c()
+    ctrl_c()
+
+
+def crash() -> None:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 8, 10, 15])
+def test_a_run_that_crashed_at_any_step_gives_the_same_bits(
+    step, images, tmp_path, steps
+):
+    whole = run(tmp_path / "whole", images)
+    steps.then = {STEPS + step + 1: crash}
+    with pytest.raises(MemoryError):
         run(tmp_path / "pieces", images)
     torch.manual_seed(99)  # another process would start elsewhere
-    seed = 3 if steps < 4 else 4  # nothing saved before the first epoch's end
+    seed = 3 if step < 4 else 4  # nothing saved before the first epoch's end
     pieces = run(tmp_path / "pieces", images, seed=seed, resume=True)
     assert torch.equal(bits(whole), bits(pieces)) and elbos(whole) == elbos(pieces)
     saved = load(tmp_path / "pieces" / MODEL)
     assert torch.equal(bits(saved), bits(whole)) and saved.record["seed"] == 3
+
+
+@pytest.mark.parametrize("recipe", [{}, IWAE], ids=["elbo", "iwae"])
+@pytest.mark.parametrize(
+    "stops", [[1], [3], [4], [6], [STEPS], [5, 7], [1, 2, 3], range(1, STEPS)], ids=str
+)
+def test_ctrl_c_ends_the_step_and_the_run_goes_on_as_if_nothing_was(
+    recipe, stops, images, tmp_path, steps, no_clock
+):
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    run(whole, images, recipe=recipe)
+    steps.taken, steps.then = 0, dict.fromkeys(stops, ctrl_c)
+    for stop in stops:
+        with pytest.raises(KeyboardInterrupt):
+            run(pieces, images, recipe=recipe, resume=True)
+        saved = load(pieces / MODEL)
+        assert steps.taken == stop and len(saved.record["rows"]) == stop // 4
+        assert len(saved.extra.get("epoch.sums", ())) == stop % 4
+        assert ("epoch.order" in saved.extra) == (stop % 4 > 0)
+        torch.manual_seed(99)
+    run(pieces, images, recipe=recipe, resume=True)
+    expected, found = load(whole / MODEL), load(pieces / MODEL)
+    assert steps.taken == STEPS and torch.equal(bits(expected), bits(found))
+    assert found.record == expected.record  # the rows, and a sha256 over all there is
+    assert [path.name for path in pieces.iterdir()] == [MODEL]
+
+
+@pytest.mark.parametrize("step", [2, 6])
+def test_a_second_ctrl_c_acts_at_once_and_the_file_of_before_stays(
+    step, images, tmp_path, steps
+):
+    whole = run(tmp_path / "whole", images)
+    steps.taken, steps.then = 0, {step: ctrl_c_twice}
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "pieces", images)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    left = [path.name for path in (tmp_path / "pieces").iterdir()]
+    assert steps.taken == step and left == ([MODEL] if step > 4 else [])
+    if left:
+        saved = load(tmp_path / "pieces" / MODEL)
+        assert len(saved.record["rows"]) == 1 and "epoch.order" not in saved.extra
+    pieces = run(tmp_path / "pieces", images, resume=True)
+    assert torch.equal(bits(whole), bits(pieces)) and elbos(whole) == elbos(pieces)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["generator", "global"])
+def test_a_notebook_goes_on_after_ctrl_c_without_a_folder(own, images, steps):
+    results, options = [], {"device": "cpu", "progress": False} | RECIPE | IWAE
+    for stops in ([], [3, 6, 7, 12]):
+        torch.manual_seed(5)
+        model = VAE.from_data(CONFIG, images)
+        options["generator"] = torch.Generator().manual_seed(6) if own else None
+        steps.taken, steps.then = 0, dict.fromkeys(stops, ctrl_c)
+        for resume in range(len(stops)):
+            with pytest.raises(KeyboardInterrupt):
+                training.train(model, images, **options, resume=resume > 0)
+            assert steps.taken == stops[resume]
+        training.train(model, images, **options, resume=bool(stops))
+        results.append((bits(model), [row["elbo"] for row in model.history.rows]))
+    assert torch.equal(results[0][0], results[1][0]) and results[0][1] == results[1][1]
+
+
+def test_training_in_another_thread_holds_nothing_back(images, tmp_path):
+    handlers, models, before = [], [], signal.getsignal(signal.SIGINT)
+
+    def work() -> None:
+        save = lambda model: handlers.append(signal.getsignal(signal.SIGINT))  # noqa: E731
+        options = {"device": "cpu", "progress": False, "save": save}
+        models.append(VAE.from_data(CONFIG, images))
+        training.train(models[0], images, **RECIPE, **options)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert len(models[0].history.rows) == 4 and handlers == [before] * 4
+
+
+@pytest.mark.parametrize("stop", [3, 4, STEPS])
+@pytest.mark.parametrize("n_images", [40, 60])
+def test_going_on_with_another_number_of_images_is_refused(
+    stop, n_images, images, tmp_path, steps, refuses
+):
+    steps.then = {stop: ctrl_c}
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, images)
+    before = (tmp_path / MODEL).read_bytes()
+    with refuses(ValueError, "n_images = ", str(n_images), "50"):
+        run(tmp_path, torch.rand(n_images, 6), resume=True)
+    assert steps.taken == stop and (tmp_path / MODEL).read_bytes() == before
+
+
+@pytest.mark.parametrize("n_images", [40, 60])
+def test_a_notebook_cannot_end_an_epoch_with_another_number_of_images(
+    n_images, images, steps, refuses
+):
+    options = {"device": "cpu", "progress": False} | RECIPE
+    model, steps.then = VAE.from_data(CONFIG, images), {3: ctrl_c}
+    with pytest.raises(KeyboardInterrupt):
+        training.train(model, images, **options)
+    with refuses(ValueError, "50 images", str(n_images)):
+        training.train(model, torch.rand(n_images, 6), **options, resume=True)
+    assert steps.taken == 3
 
 
 def test_what_a_killed_save_left_is_swept_away(images, tmp_path):
@@ -111,21 +246,138 @@ def test_a_damaged_run_is_refused_and_left_alone(images, tmp_path, refuses):
     assert (tmp_path / MODEL).read_bytes() == damaged
 
 
-def test_killed_at_random_moments_the_last_checkpoint_loads_and_goes_on(tmp_path):
-    """SIGKILL, which no handler sees: the file is whole at every moment."""
-    script = FOREVER.replace("FOLDER", json.dumps(str(tmp_path)))
-    epochs = [0]
-    for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", script])
-        while not (tmp_path / MODEL).exists() or progress(tmp_path) <= epochs[-1]:
-            time.sleep(0.01)
-            assert process.poll() is None
-        time.sleep(random.uniform(0, 0.1))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        epochs.append(progress(tmp_path))
-    assert sorted(set(epochs)) == epochs  # each piece went on from the one before
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_run_from_a_gpu_goes_on_without_one(
+    device, images, tmp_path, steps, monkeypatch
+):
+    """With the state of random numbers that only the GPU has."""
+    state_of, steps.then = runs.state_of, {5: ctrl_c}
+    foreign = {f"rng.{device}": torch.zeros(16, dtype=torch.uint8)}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(runs, "state_of", lambda model: state_of(model) | foreign)
+        run(tmp_path, images)
+    run(tmp_path, images, resume=True)
+    assert len(rows_of(tmp_path / MODEL)) == 4
 
 
-def progress(folder) -> int:
-    return len(load(folder / MODEL).record["rows"])
+class Killable:
+    """A process that trains in a child of its own at each call, and may kill it.
+
+    A child starts within milliseconds: torch is imported once, before the fork.
+    """
+
+    def __init__(self, folder: Path, epochs: int):
+        command = [sys.executable, __file__, str(folder), str(epochs)]
+        path = str(Path(__file__).parents[1])
+        variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, env=variables, **pipes)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def __enter__(self) -> "Killable":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.process.communicate()  # no more lines: it ends
+
+    def train(self, name: str, *, after: float | None = None, at: str = "") -> float:
+        """Train in this folder, unless killed: the seconds it took.
+
+        It is killed after so many seconds, or at a call of a function of os: "sync 2"
+        is the second call of os.sync.
+        """
+        began = time.perf_counter()
+        print(json.dumps([name, after, at]), file=self.process.stdin, flush=True)
+        code = int(self.process.stdout.readline())
+        assert code == (0 if after is None and not at else -signal.SIGKILL)
+        return time.perf_counter() - began
+
+
+def obey(folder: Path, epochs: int) -> None:
+    """What the process of ``Killable`` does."""
+    torch.set_num_threads(1)
+    torch.optim.Adam([torch.zeros(1)])  # imports for seconds, once
+    print("ready", flush=True)
+    for line in sys.stdin:
+        name, after, at = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            if at:
+                die_at(*at.split())
+            run(folder / name, digits(), recipe={"epochs": epochs}, resume=True)
+            os._exit(0)
+        if after is not None:
+            time.sleep(after)
+            os.kill(child, signal.SIGKILL)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def die_at(function: str, number: str) -> None:
+    """Die by SIGKILL at this call of this function of os."""
+    calls, call = [], getattr(os, function)
+
+    def called(*arguments) -> None:
+        calls.append(arguments)
+        if len(calls) == int(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+        call(*arguments)
+
+    setattr(os, function, called)
+
+
+def check_equal(path: Path, expected: Path) -> None:
+    """Both files hold the same: rows but for the seconds, weights, moments, states."""
+    assert rows_of(path) == rows_of(expected)
+    models = load(path), load(expected)
+    found, wanted = (model.state_dict() | model.extra for model in models)
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@pytest.mark.long
+@needs_fork
+def test_killed_at_random_moments_a_run_is_never_lost_and_ends_with_the_same_bits(
+    kills, tmp_path
+):
+    """SIGKILL, which no handler sees; with --kills N as often as you like."""
+    done, pieces = 0, tmp_path / "pieces"
+    with Killable(tmp_path, epochs=10 * kills) as process:
+        an_epoch = process.train("whole") / (10 * kills)
+        start = process.train("whole")  # nothing to do but to load
+        for _ in range(kills):
+            process.train("pieces", after=start + random.uniform(0, 5 * an_epoch))
+            left = {path.name for path in pieces.glob("*")}
+            assert len(left - {MODEL}) <= 1  # what an earlier one left is swept away
+            if MODEL in left:
+                assert done <= (done := len(rows_of(pieces / MODEL)))
+        process.train("pieces")
+    assert [path.name for path in pieces.iterdir()] == [MODEL]
+    check_equal(pieces / MODEL, tmp_path / "whole" / MODEL)
+
+
+@pytest.mark.long
+@needs_fork
+def test_killed_inside_a_save_the_file_of_before_stays(tmp_path):
+    pieces, epochs_done = tmp_path / "pieces", 0
+    with Killable(tmp_path, epochs=4) as process:
+        process.train("whole")
+        for at, epochs in [("fsync 1", 0), ("replace 1", 0), ("fsync 2", 1)] + [
+            ("fsync 1", 0),
+            ("replace 1", 0),
+            ("replace 2", 1),
+        ]:
+            process.train("pieces", at=at)
+            epochs_done += epochs
+            assert (pieces / MODEL).exists() == (epochs_done > 0)
+            assert not epochs_done or len(rows_of(pieces / MODEL)) == epochs_done
+            assert len(list(pieces.glob(f".{MODEL}.*.tmp"))) == 1
+        process.train("pieces")
+    assert [path.name for path in pieces.iterdir()] == [MODEL]
+    check_equal(pieces / MODEL, tmp_path / "whole" / MODEL)
+
+
+if __name__ == "__main__":
+    obey(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,133 +1,196 @@
-"""One training epoch against its limits, as ratios within one run.
+"""What an epoch of training costs, as ratios within one run: book/performance.json.
 
-    python tools/benchmark.py [--rounds 5] [--json _build/benchmark.json]
+    python -m tools.benchmark [--rounds 5] [--json book/performance.json]
 
-Three ways through 60,000 digits in batches of 128, one epoch of each per round:
+Five ways through 60,000 digits in batches of 128, on the CPU:
 
 products    the matrix products of the network alone, written into buffers: the floor
-ours        vae_lib's train_epoch: 784-400-20-400-784, Adam, with all its guards
+ours        vae_lib's train: 784-400-20-400-784, Adam, with all its guards
+compiled    the same with compile=True
+medium      the same with products in "medium" precision, for information
 dataloader  the same network and loss fed by a plain torch DataLoader, as tutorials do
 
-Rounds interleave the three, so that a busy moment of the machine touches all of them.
-The first round warms up and is not counted.
+Rounds interleave them, so that a busy moment of the machine touches all; the first
+round warms up and is not counted. Then: how the cost grows with the size of the task,
+where the time goes, how much memory training adds, how long compiling takes.
 """
 
 import argparse
 import json
-import platform
-import resource
+import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.profiler import ProfilerActivity, profile
 
+from tools.contestants import TASK, Ours, PlainLoop, products
 from vae_lib.data import load_mnist
-from vae_lib.models import VAE, VAEConfig
-from vae_lib.objectives import elbo
-from vae_lib.training import set_seed, train
 
-BATCH = 128
-CONFIG = VAEConfig(latent_dim=20, hidden_dims=(400,))
-
-
-def products(images: torch.Tensor) -> None:
-    """Forward, weight-gradient and input-gradient products of every layer, no more.
-
-    They always run at "highest" precision, whatever the training loops are given.
-    """
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    layers = [(784, 400), (400, 40), (20, 400), (400, 784)]
-    work = []
-    for n_in, n_out in layers:
-        x, g = torch.randn(BATCH, n_in), torch.randn(BATCH, n_out)
-        w = torch.randn(n_in, n_out)
-        work.append((x, w, torch.empty(BATCH, n_out)))  # y = x w
-        work.append((x.T, g, torch.empty(n_in, n_out)))  # dw = x' g
-        if n_in != 784:  # no gradient with respect to the image
-            work.append((g, w.T, torch.empty(BATCH, n_in)))  # dx = g w'
-    for _ in range(len(images) // BATCH):
-        for a, b, out in work:
-            torch.mm(a, b, out=out)
-    torch.set_float32_matmul_precision(precision)
+ROOT = Path(__file__).resolve().parent.parent
+JSON = ROOT / "book" / "performance.json"
+SMALL = TASK | {"images": 15_000}  # enough to see the growth in all but the images
+GROWTH = {
+    "images": (15_000, 30_000, 60_000),
+    "latent_dim": (2, 20, 64, 256),
+    "width": (100, 200, 400, 800, 1600),
+    "batch_size": (32, 128, 512),
+}
+# An operation belongs to the group of the nearest of these that called it.
+GROUPS = {
+    "aten::mm": "matrix products",
+    "aten::addmm": "matrix products",
+    "Optimizer.step#Adam.step": "Adam",
+    "Optimizer.zero_grad#Adam.zero_grad": "Adam",
+    "aten::binary_cross_entropy_with_logits": "Bernoulli log-likelihood",
+    "BinaryCrossEntropyWithLogitsBackward0": "Bernoulli log-likelihood",
+    "aten::index": "gathering of batches",
+    "aten::randn": "random numbers",
+    "aten::randperm": "random numbers",
+}
 
 
-class DataLoaderLoop:
-    """A plain loop: DataLoader, default Adam, `.item()` at every step."""
+def measure(runs: dict, rounds: int) -> tuple[dict, dict]:
+    """Seconds of every run in every counted round, and what its last call returned."""
+    seconds, returned = {name: [] for name in runs}, {}
+    for number in range(rounds + 1):
+        print(f"round {number} of {rounds}: {', '.join(map(str, runs))}", flush=True)
+        for name, run in runs.items():
+            start = time.perf_counter()
+            returned[name] = run()
+            if number > 0:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds, returned
 
-    def __init__(self, images: torch.Tensor):
-        set_seed(0)
-        self.model = VAE(CONFIG)
-        self.adam = torch.optim.Adam(self.model.parameters(), lr=1e-3)
-        self.loader = DataLoader(TensorDataset(images), BATCH, shuffle=True)
 
-    def epoch(self) -> float:
-        total = 0.0
-        for (x,) in self.loader:
-            output = self.model(x)
-            loss = -elbo(output.log_p_x_given_z, output.kl).mean()
-            self.adam.zero_grad()
-            loss.backward()
-            self.adam.step()
-            total += loss.item() * len(x)
-        return total / len(self.loader.dataset)
+def ratios(seconds: dict, reference) -> dict[str, dict[str, float]]:
+    """Each run over the reference in the same round: median, min and max of rounds."""
+    found = {}
+    for name, values in seconds.items():
+        r = [a / b for a, b in zip(values, seconds[reference], strict=True)]
+        found[name] = {"median": statistics.median(r), "min": min(r), "max": max(r)}
+    return found
+
+
+def growth(images: torch.Tensor, axis: str, rounds: int) -> dict:
+    """Time of an epoch along one axis of the task, over that of the task itself."""
+    task = TASK if axis == "images" else SMALL
+    runs = {value: Ours(images, task | {axis: value}) for value in GROWTH[axis]}
+    seconds, bounds = measure(runs, rounds)
+    found = ratios(seconds, task[axis])
+    result = {"on_images": task["images"], "reference": task[axis]}
+    result["rows"] = [
+        {"value": v} | found[v] | {"train_elbo": bounds[v]} for v in found
+    ]
+    if axis in ("images", "width"):  # a straight line through the medians
+        values, medians = np.array([(v, found[v]["median"]) for v in found]).T
+        slope, fixed = np.polyfit(values, medians, 1)
+        error = np.abs((fixed + slope * values) / medians - 1).max()
+        result["line"] = {"fixed": fixed, "largest_error": error}
+    return result
+
+
+def shares(run: Callable[[], float]) -> dict[str, float]:
+    """Which part of the CPU's time each group of operations takes."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        run()
+    time_of = Counter(dict.fromkeys(GROUPS.values(), 0.0))
+    for event in profiler.events():
+        caller = event
+        while caller is not None and caller.name not in GROUPS:
+            caller = caller.cpu_parent
+        group = "all the rest" if caller is None else GROUPS[caller.name]
+        time_of[group] += event.self_cpu_time_total
+    return {group: t / time_of.total() for group, t in time_of.most_common()}
+
+
+def fresh_process(what: str) -> dict[str, float]:
+    """What tools/fresh_process.py finds."""
+    command = [sys.executable, "-m", "tools.fresh_process", what]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)
+
+
+def compiling(waits: dict[str, dict], result: dict) -> dict[str, dict]:
+    """The wait for compiled code, new or kept, and how many epochs make up for it."""
+    saved = 1 - result["ratio_to_ours"]["compiled"]["median"]
+    saved *= result["seconds_per_epoch"]["ours"]
+    for wait in waits.values():
+        wait["pays_after_epochs"] = wait["seconds"] / saved if saved > 0 else None
+    return waits
+
+
+def environment() -> dict[str, str | int | float]:
+    cpu = "unknown"
+    if (info := Path("/proc/cpuinfo")).exists():
+        lines = info.read_text("utf-8").splitlines()
+        cpu = next((x.split(": ")[1] for x in lines if x.startswith("model name")), cpu)
+    return {
+        "device": "cpu",
+        "cpu": cpu,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def compare(images: torch.Tensor, rounds: int) -> dict:
+    """The five ways: ratios, seconds, and the bound after the same epochs."""
+    runs = {
+        "products": partial(products, TASK),
+        "ours": Ours(images, TASK),
+        "compiled": Ours(images, TASK, compile=True),
+        "medium": Ours(images, TASK, products="medium"),
+        "dataloader": PlainLoop(images, TASK),
+    }
+    seconds, bounds = measure(runs, rounds)
+    profiled = Ours(images, SMALL)
+    profiled()  # warms up
+    bounds = {name: bound for name, bound in bounds.items() if bound is not None}
+    return {
+        "ratio_to_products": ratios(seconds, "products"),
+        "ratio_to_ours": ratios(seconds, "ours"),
+        "seconds_per_epoch": {n: statistics.median(s) for n, s in seconds.items()},
+        "epochs": rounds + 1,
+        "train_elbo_of_last_epoch": bounds,
+        "largest_difference_of_elbo": max(bounds.values()) - min(bounds.values()),
+        "profile_of_ours": shares(profiled),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, default=Path("_build/benchmark.json"))
+    parser.add_argument("--json", type=Path, default=JSON)
     arguments = parser.parse_args()
+    if arguments.rounds < 1:
+        parser.error(f"expected --rounds of 1 or more, got {arguments.rounds}")
 
+    result = {"task": TASK, "rounds": arguments.rounds, "environment": environment()}
+    if result["environment"]["load"] > 1:
+        print("this machine is busy: load average", result["environment"]["load"])
+    result["memory"] = fresh_process("memory")
     images = load_mnist("train").images
-    set_seed(0)
-    ours, plain = VAE(CONFIG), DataLoaderLoop(images)
-    contestants = {
-        "products": lambda: products(images),
-        "ours": lambda: train(ours, images, epochs=1, batch_size=BATCH, progress=False),
-        "dataloader": plain.epoch,
-    }
-    seconds = {name: [] for name in contestants}
-    for number in range(arguments.rounds + 1):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            run()
-            if number > 0:
-                seconds[name].append(time.perf_counter() - start)
-    ratios = {
-        name: [a / b for a, b in zip(values, seconds["products"], strict=True)]
-        for name, values in seconds.items()
-    }
-    result = {
-        "ratio_to_products": {
-            name: {
-                "median": statistics.median(values),
-                "min": min(values),
-                "max": max(values),
-            }
-            for name, values in ratios.items()
-        },
-        "seconds_per_epoch": {n: statistics.median(v) for n, v in seconds.items()},
-        "train_elbo_last_epoch": ours.history.rows[-1]["elbo"],
-        "rounds": arguments.rounds,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "data_mb": images.numel() * images.element_size() / 1e6,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "machine": platform.machine(),
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # compiled code, none yet
+        waits = {code: fresh_process("compile") for code in ("new", "kept")}
+        result |= compare(images, arguments.rounds)
+    result["compiling"] = compiling(waits, result)
+    result["growth"] = {axis: growth(images, axis, arguments.rounds) for axis in GROWTH}
     for name, ratio in result["ratio_to_products"].items():
         spread = f"{ratio['min']:.2f} to {ratio['max']:.2f}"
         print(f"{name:12} {ratio['median']:5.2f} x the bare products ({spread})")
-    print(
-        f"peak memory {result['peak_memory_mb']:.0f} MB, data {result['data_mb']:.0f}"
-    )
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    print(f"compiling, seconds: {result['compiling']}")
     arguments.json.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
-    print(f"written to {arguments.json}")
+    print(f"written to {arguments.json}; tools/performance.py makes the page of it")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from vae_lib.checkpoints import FOLDER, PRETRAINED, save
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import evaluate_elbo
 from vae_lib.models import VAE
+from vae_lib.runs import as_trained
 from vae_lib.training import set_seed, train
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     set_seed(0)
     model = VAE.from_data(config, images)
     history = train(model, images, **recipe)
-    report = evaluate_elbo(model, load_mnist("test").images)
+    report = evaluate_elbo(model, as_trained(load_mnist("test").images, recipe))
     record = {
         "recipe": recipe,
         "seed": 0,

@@ -6,6 +6,7 @@ written beside its destination and put in place in one step, so that an interrup
 leaves the old file as it was.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -44,6 +45,19 @@ PRETRAINED = {
         | {"warmup": 0.5, "clip_norm": 30.0},
         "dce5ef660f75e4ee2b2f51cd9932f23b3735510d2377955d4e4f28cc6d102394",
     ),
+    "mnist-20d": Pretrained(
+        VAEConfig(latent_dim=20, hidden_dims=(224, 160), activation="silu"),
+        {"epochs": 80, "batch_size": 256, "lr": 4e-3, "schedule": "cosine"}
+        | {"warmup": 0.5, "clip_norm": 30.0},
+        "6f0f7c8a241468bcaf4640e9ec4193d584ade0047d4939b8bcfe22b06ae04753",
+    ),
+    # The network and the bits of Burda, Grosse & Salakhutdinov (2016), Table 1, L = 1.
+    "mnist-burda": Pretrained(
+        VAEConfig(latent_dim=50, hidden_dims=(200, 200), activation="tanh"),
+        {"epochs": 300, "batch_size": 256, "lr": 4e-3, "schedule": "cosine"}
+        | {"warmup": 0.5, "binarization": "sample"},
+        "6e6006d1ef7ed983a4650076304a2d94560355f7946558d7febc455f43469123",
+    ),
 }
 
 
@@ -59,23 +73,35 @@ def save(
     remember with them, as JSON, and extra are tensors to keep beside them. Raises
     OSError if the file cannot be written; an older file at path is then untouched.
     """
-    path = Path(path)
     config = json.dumps(dataclasses.asdict(model.config), sort_keys=True)
     recorded = json.dumps(record or {}, sort_keys=True)
     named = model.state_dict() | {EXTRA + key: t for key, t in (extra or {}).items()}
     tensors = {name: t.cpu().contiguous() for name, t in named.items()}
     sha256 = _content_sha256(config, recorded, tensors)
     metadata = {"config": config, "record": recorded, "sha256": sha256}
+    write_atomically(path, to_bytes(tensors, metadata=metadata))
+    return sha256
+
+
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Write a file in one step: a reader finds the old content or the new, whole.
+
+    Raises OSError if it cannot be written; an older file at path is then untouched.
+    """
+    path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(to_bytes(tensors, metadata=metadata))
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        why = error.strerror or error
+        raise OSError(f"{path} cannot be written, an older one stays: {why}") from error
     finally:
-        temporary.unlink(missing_ok=True)
-    return sha256
+        with contextlib.suppress(OSError):  # it is gone, or the disk is read-only
+            temporary.unlink()
 
 
 def load(path: str | Path) -> VAE:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_lib.guards import pick_device
+
 MNIST_FOLDER = Path(__file__).parent / "mnist"
 MNIST_PREFIX = {"train": "train", "test": "t10k"}
 MNIST_SHA256 = {  # of the extracted files
@@ -35,16 +37,17 @@ def load_mnist(split: str = "train", *, device: str = "cpu") -> ImageSet:
     """The 60,000 training or 10,000 test digits of MNIST, from the library itself.
 
     Returns an ImageSet on the device: images (N, 784) float32, grey level / 255, and
-    labels (N,) int64. Raises ValueError if split is neither "train" nor "test", and
-    OSError if a file is missing or damaged.
+    labels (N,) int64. Raises ValueError if split is neither "train" nor "test" or there
+    is no such device, and OSError if a file is missing or damaged.
     """
     _check_split(split)
+    on = pick_device(device)
     prefix = MNIST_PREFIX[split]
     # An IDX file is a header of 16 bytes for images and 8 for labels, then the bytes.
     pixels = _read_verified(f"{prefix}-images", "idx3-ubyte.gz")[16:]
     labels = _read_verified(f"{prefix}-labels", "idx1-ubyte.gz")[8:]
-    images = torch.from_numpy(pixels.reshape(-1, 28 * 28)).to(device).float().div_(255)
-    return ImageSet(images, torch.from_numpy(labels).to(device).long())
+    images = torch.from_numpy(pixels.reshape(-1, 28 * 28)).to(on).float().div_(255)
+    return ImageSet(images, torch.from_numpy(labels).to(on).long())
 
 
 def load_fashion_mnist(
@@ -52,9 +55,11 @@ def load_fashion_mnist(
 ) -> ImageSet:
     """Fashion-MNIST in the same form, downloaded once into root by torchvision.
 
-    Raises OSError if the files are neither in root nor to be had.
+    Raises ValueError like ``load_mnist``, and OSError if the files are neither in root
+    nor to be had.
     """
     _check_split(split)
+    on = pick_device(device)
     from torchvision.datasets import FashionMNIST  # a second that MNIST does without
 
     try:
@@ -63,8 +68,8 @@ def load_fashion_mnist(
         raise OSError(
             f"expected Fashion-MNIST in {str(root)!r} or a network, got neither"
         ) from error
-    images = dataset.data.to(device).reshape(-1, 28 * 28).float().div_(255)
-    return ImageSet(images, dataset.targets.to(device).long())
+    images = dataset.data.to(on).reshape(-1, 28 * 28).float().div_(255)
+    return ImageSet(images, dataset.targets.to(on).long())
 
 
 def binarize(
@@ -114,12 +119,13 @@ def _read_verified(name: str, suffix: str) -> np.ndarray:
     path = MNIST_FOLDER / f"{name}-{suffix}"
     try:
         content = gzip.decompress(path.read_bytes())
+        found = hashlib.sha256(content).hexdigest()
     except (OSError, EOFError, zlib.error) as error:
-        raise OSError(f"{path.name} is missing or damaged: {error}") from None
-    found = hashlib.sha256(content).hexdigest()
+        content, found = b"", str(error)
     if found != MNIST_SHA256[name]:
         raise OSError(
-            f"{path.name} is damaged: expected sha256 {MNIST_SHA256[name]} of its"
-            f" content, got {found}"
+            f"{path} is missing or damaged: expected content of sha256"
+            f" {MNIST_SHA256[name]}, got {found}; to get it back, install vae_lib again"
+            " or, in a clone, run git checkout on it"
         )
     return np.frombuffer(bytearray(content), dtype=np.uint8)  # writable, for torch

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vae_lib.data import check_images
+from vae_lib.guards import require
 from vae_lib.models import VAE
 from vae_lib.objectives import elbo, importance_weighted_bound
 
@@ -115,6 +116,8 @@ def _check(model: VAE, images: Tensor, **counts: int) -> None:
             raise ValueError(f"expected {name} >= 1, got {count}")
     unit_interval = model.config.likelihood != "gaussian"
     check_images(images, model.config.n_pixels, unit_interval=unit_interval)
+    dtype = model.input_mean.dtype
+    require(images.dtype == dtype, f"images of {dtype}, as the model", images.dtype)
 
 
 def _noise(model: VAE, shape: tuple, generator: torch.Generator | None) -> Tensor:

@@ -1,8 +1,16 @@
 """What training refuses: bad arguments, unknown devices, losses that are not finite."""
 
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
+SCHEDULES, OBJECTIVES = ("constant", "cosine"), ("elbo", "iwae")
+BITS = ("none", "sample")
 TERMS = ("log p(x|z)", "KL", "objective")
 
 
@@ -16,6 +24,35 @@ def require(holds: bool, expected: str, got: object) -> None:
         raise ValueError(f"expected {expected}, got {got!r}")
 
 
+def check_recipe(
+    *,
+    epochs: int = 1,
+    batch_size: int = 1,
+    lr: float = 1.0,
+    schedule: str = "constant",
+    warmup: float = 0.0,
+    beta: float = 1.0,
+    objective: str = "elbo",
+    n_samples: int = 1,
+    binarization: str = "none",
+    clip_norm: float | None = None,
+) -> None:
+    """Raise ValueError if one of these arguments of ``training.train`` is out of range.
+
+    What is left out counts as sound, so that a part of a recipe can be checked early.
+    """
+    counts = {"epochs": epochs, "batch_size": batch_size, "n_samples": n_samples}
+    for name, count in counts.items():
+        require(count >= 1, f"{name} >= 1", count)
+    require(schedule in SCHEDULES, f"schedule in {SCHEDULES}", schedule)
+    require(objective in OBJECTIVES, f"objective in {OBJECTIVES}", objective)
+    require(binarization in BITS, f"binarization in {BITS}", binarization)
+    require(0 < lr < math.inf, "finite lr > 0", lr)
+    require(0 <= warmup < math.inf, "finite warmup >= 0", warmup)
+    require(0 <= beta < math.inf, "finite beta >= 0", beta)
+    require(clip_norm is None or clip_norm > 0, "clip_norm > 0 or None", clip_norm)
+
+
 def pick_device(name: str) -> torch.device:
     """The torch device of this name; "auto" takes CUDA, else MPS, else the CPU."""
     if name == "auto":
@@ -24,7 +61,30 @@ def pick_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"expected a device, got {name!r}") from error
+        raise ValueError(f"expected a device of this machine, got {name!r}") from error
+
+
+@contextmanager
+def hold_interrupts() -> Iterator[Callable[[], bool]]:
+    """Hold the first Ctrl-C back; yields a function that tells whether it came.
+
+    The second one acts at once. Only Python's main thread can hold it back.
+    """
+    came = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def hold(number: int, frame: object) -> None:
+        came.set()
+        signal.signal(signal.SIGINT, before)
+
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield came.is_set
+        return
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield came.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def check_finite(model: nn.Module, sums: Tensor, epoch: int) -> None:

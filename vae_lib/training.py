@@ -1,7 +1,4 @@
-"""One visible training loop, and the arguments that published recipes need.
-
-The data stay on the device, shuffled by index; nothing in the loop waits for the host.
-"""
+"""Training: epochs of steps, with the arguments that published recipes need."""
 
 import math
 import os
@@ -14,77 +11,47 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from vae_lib.data import binarize, check_images
+from vae_lib.compiled import compile_step
+from vae_lib.data import check_images
+from vae_lib.distributed import (
+    connect,
+    n_processes,
+    process_group,
+    rank,
+    sum_over_processes,
+)
 from vae_lib.evaluation import ElboReport, evaluate_elbo
-from vae_lib.guards import check_finite, pick_device, require
+from vae_lib.guards import (
+    check_finite,
+    check_recipe,
+    hold_interrupts,
+    pick_device,
+    require,
+)
 from vae_lib.models import VAE
-from vae_lib.objectives import elbo, importance_weighted_bound
-
-SCHEDULES, OBJECTIVES = ("constant", "cosine"), ("elbo", "iwae")
-BITS = ("none", "sample")
+from vae_lib.steps import Epoch, take_step, train_epoch
 
 
 @dataclass
 class TrainingHistory:
-    """What training did: one dict an epoch in rows, and the optimizer to go on with.
+    """What training did: one dict an epoch in rows, and what it takes to go on.
 
     Each row has epoch, elbo, log_p_x_given_z, kl (averages over the epoch's training
     images, in nats, taken while the model was changing) and seconds; with validation
     images also valid_elbo, valid_log_p_x_given_z and valid_kl, taken after the epoch.
+    began is the number of rows before the latest call of ``train``, under_way the
+    epoch in which that call was stopped.
     """
 
     optimizer: torch.optim.Optimizer
     rows: list[dict] = field(default_factory=list)
+    began: int = 0
+    under_way: Epoch | None = None
 
 
 def set_seed(seed: int) -> None:
     """Seed torch's random numbers: the same seed gives the same bits on one machine."""
     torch.manual_seed(seed)
-
-
-def train_epoch(
-    model: VAE,
-    images: Tensor,
-    optimizer: torch.optim.Optimizer,
-    learning_rate: Callable[[float], float],
-    *,
-    batch_size: int = 128,
-    beta: float = 1.0,
-    objective: str = "elbo",
-    n_samples: int | None = None,
-    binarization: str = "none",
-    clip_norm: float | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """One pass over the images in random order; ``train`` explains the arguments.
-
-    learning_rate maps the part of the epoch that is done to a step size. Row k of the
-    result (n_steps, 3) has step k's sums over its batch, in nats, of log p(x|z), the KL
-    and the objective. Book: eq-minibatch.
-    """
-    order = torch.randperm(len(images), device=images.device, generator=generator)
-    batches = order.split(batch_size)
-    sums = []
-    for step, index in enumerate(batches, start=1):
-        x = images[index]  # (B, D)
-        if binarization == "sample":
-            x = binarize(x, "sample", generator=generator)
-        output = model(x, n_samples=n_samples, generator=generator)
-        if objective == "iwae":
-            bound = importance_weighted_bound(output.log_w)  # (B,)
-        else:
-            bound = elbo(output.log_p_x_given_z, output.kl, beta=beta)  # (B,)
-        loss = -bound.mean()
-        optimizer.zero_grad()
-        loss.backward()
-        if clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-        optimizer.param_groups[0]["lr"] = learning_rate(step / len(batches))
-        optimizer.step()
-        with torch.no_grad():
-            log_p_x_given_z = output.log_p_x_given_z.view(-1, len(x)).mean(0)  # (B,)
-            sums.append(torch.stack((log_p_x_given_z, output.kl, bound)).sum(1))
-    return torch.stack(sums)
 
 
 def train(
@@ -105,13 +72,17 @@ def train(
     device: str = "auto",
     generator: torch.Generator | None = None,
     progress: bool = True,
-    start: int = 0,
-    after_epoch: Callable[[VAE], None] | None = None,
+    compile: bool = False,
+    resume: bool = False,
+    save: Callable[[VAE], None] | None = None,
 ) -> TrainingHistory:
     """Train the model in place with Adam and return its TrainingHistory.
 
-    A second call goes on where the first one stopped: weights, Adam's moments and the
+    A second call goes on where the first one ended: weights, Adam's moments and the
     rows of the history continue; only the schedule starts anew, over the new epochs.
+    Ctrl-C takes effect after the step under way (a second one at once); the same call
+    with resume=True then goes on, and gives the bits of a call that was not stopped.
+    Under torchrun all processes train one model; batches are shared out among them.
 
     Args:
         model: the VAE, left on the device where it was trained.
@@ -130,64 +101,91 @@ def train(
         device: "auto" (CUDA, else MPS, else CPU) or the name of a torch device.
         generator: source of order, noise and bits; None for torch's global one.
         progress: show a progress bar over the epochs.
-        start: epochs of this call's schedule that an earlier, stopped call has done.
-        after_epoch: called with the model after each epoch, to save it for instance.
+        compile: run each step as one compiled function; see ``compiled.compile_step``.
+        resume: go on with the call that was stopped, of the same arguments.
+        save: called with the model after each epoch, and when Ctrl-C stops it.
 
     Raises ValueError if an argument or the images are out of range,
     NonFiniteLossError if the loss becomes NaN or infinite.
     Book: eq-minibatch. Source: Kingma & Welling (2014), Algorithm 1.
     """
-    require(schedule in SCHEDULES, f"schedule in {SCHEDULES}", schedule)
-    require(objective in OBJECTIVES, f"objective in {OBJECTIVES}", objective)
-    require(binarization in BITS, f"binarization in {BITS}", binarization)
-    counts = (epochs, batch_size, n_samples)
-    require(min(counts) >= 1, "epochs, batch_size and n_samples >= 1", counts)
-    require(0 <= start < epochs, f"start in [0, epochs = {epochs})", start)
-    require(0 < lr < math.inf, "finite lr > 0", lr)
-    require(0 <= warmup < math.inf, "finite warmup >= 0", warmup)
-    require(0 <= beta < math.inf, "finite beta >= 0", beta)
-    require(clip_norm is None or clip_norm > 0, "clip_norm > 0 or None", clip_norm)
+    check_recipe(
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        schedule=schedule,
+        warmup=warmup,
+        beta=beta,
+        objective=objective,
+        n_samples=n_samples,
+        binarization=binarization,
+        clip_norm=clip_norm,
+    )
     unit_interval = model.config.likelihood != "gaussian" or binarization == "sample"
     for given in (images,) if validation is None else (images, validation):
         check_images(given, model.config.n_pixels, unit_interval=unit_interval)
+        dtype = model.input_mean.dtype
+        require(given.dtype == dtype, f"images of {dtype}, as the model", given.dtype)
 
-    model.to(pick_device(device))
-    images = images.to(model.input_mean.device)
-    if model.history is None:
-        adam = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
-        model.history = TrainingHistory(adam)
-    rows = model.history.rows
-
-    silent = not progress or "TQDM_DISABLE" in os.environ
-    bar = tqdm(range(start, epochs), unit="epoch", disable=silent)
-    for epoch in bar:
-        began = time.perf_counter()
-        sums = train_epoch(
-            model,
+    with process_group(), hold_interrupts() as interrupted:
+        model.to(pick_device(device))
+        images = images.to(model.input_mean.device)
+        history = model.history = model.history or TrainingHistory(
+            torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+        )
+        if not resume:
+            history.began, history.under_way = len(history.rows), None
+        elif history.under_way is not None:
+            n_images = len(history.under_way.order)
+            require(len(images) == n_images, f"the same {n_images} images", len(images))
+        connected = connect(model)
+        run_epoch = partial(
+            train_epoch,
+            connected,
             images,
-            model.history.optimizer,
-            partial(scheduled_lr, epochs, lr, schedule, warmup, epoch),
+            history.optimizer,
+            latent_dim=model.config.latent_dim,
             batch_size=batch_size,
-            beta=beta,
-            objective=objective,
             n_samples=None if objective == "elbo" and n_samples == 1 else n_samples,
             binarization=binarization,
-            clip_norm=clip_norm,
             generator=generator,
-        ).cpu()
-        check_finite(model, sums, epoch=len(rows) + 1)
-        log_p_x_given_z, kl, _ = (sums.double().sum(0) / len(images)).tolist()
-        report = ElboReport(log_p_x_given_z - kl, log_p_x_given_z, kl)
-        row = {"epoch": len(rows) + 1, **report._asdict()}
-        row["seconds"] = time.perf_counter() - began
-        if validation is not None:
-            report = evaluate_elbo(model, validation)
-            row |= {f"valid_{name}": value for name, value in report._asdict().items()}
-        rows.append(row)
-        bar.set_postfix(elbo=f"{report.elbo:.1f}")
-        if after_epoch is not None:
-            after_epoch(model)
-    return model.history
+            step=compile_step(batch_size) if compile else take_step,
+            stop=interrupted,
+            beta=beta,
+            objective=objective,
+            clip_norm=clip_norm,
+        )
+        silent = not progress or rank() > 0 or "TQDM_DISABLE" in os.environ
+        todo = range(len(history.rows) - history.began, epochs)
+        bar = tqdm(todo, unit="epoch", disable=silent)
+        for number in bar:
+            began = time.perf_counter()
+            epoch = history.under_way = history.under_way or Epoch(
+                torch.randperm(len(images), device=images.device, generator=generator)
+            )
+            step_size = partial(scheduled_lr, epochs, lr, schedule, warmup, number)
+            sums = run_epoch(step_size, epoch)
+            if len(sums) < math.ceil(len(images) / batch_size):
+                if save is not None and n_processes() == 1:  # else each has its share
+                    save(model)
+                raise KeyboardInterrupt
+            sums = sum_over_processes(sums).cpu()
+            check_finite(model, sums, epoch=len(history.rows) + 1)
+            log_p_x_given_z, kl, _ = (sums.double().sum(0) / len(images)).tolist()
+            report = ElboReport(log_p_x_given_z - kl, log_p_x_given_z, kl)
+            row = {"epoch": len(history.rows) + 1, **report._asdict()}
+            row["seconds"] = time.perf_counter() - began
+            if validation is not None:
+                report = evaluate_elbo(model, validation)
+                row |= {f"valid_{key}": x for key, x in report._asdict().items()}
+            history.rows.append(row)
+            history.under_way = None
+            bar.set_postfix(elbo=f"{report.elbo:.1f}")
+            if save is not None:
+                save(model)
+            if interrupted():
+                raise KeyboardInterrupt
+    return history
 
 
 def scheduled_lr(epochs, lr, schedule, warmup, epoch, done) -> float:

@@ -1,0 +1,171 @@
+"""Training stays on its device: no step copies to the host or waits for it."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from vae_lib.checkpoints import load
+from vae_lib.compiled import compile_step
+from vae_lib.guards import pick_device
+from vae_lib.models import VAE, VAEConfig
+from vae_lib.runs import MODEL, train_run
+from vae_lib.steps import Epoch, take_step, train_epoch
+from vae_lib.training import train
+
+aten = torch.ops.aten
+WAITS = {  # the host needs their result, or (lift_fresh) sends a number of its own
+    *(aten._local_scalar_dense, aten.equal, aten.is_nonzero, aten.lift_fresh),
+    *(aten.nonzero, aten.masked_select, aten._unique2, aten.unique_dim),
+}
+OPTIONS = {
+    "plain": {},
+    "clipped": {"beta": 0.5, "clip_norm": 0.1},
+    "binarized": {"binarization": "sample", "n_samples": 2},
+    "iwae": {"objective": "iwae", "n_samples": 3, "clip_norm": 0.1},
+}
+MOVES = {aten._to_copy, aten.copy_}  # of a tensor to another device
+CUDA, MPS = torch.cuda.is_available(), torch.backends.mps.is_available()
+GPU = "cuda" if CUDA else "mps"
+on_gpu = pytest.mark.gpu
+skipped = pytest.mark.skipif(not (CUDA or MPS), reason="neither CUDA nor MPS is here")
+CONFIG = VAEConfig(latent_dim=2, hidden_dims=(8,), n_pixels=6)
+RECIPE = {"epochs": 3, "batch_size": 16, "lr": 1e-2, "binarization": "sample"}
+
+
+class Watch(TorchDispatchMode):
+    """Notes every operation: where its results lie, and whether the host waits."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits, self.devices = [], set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        given, made = (
+            {leaf.device.type for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)}
+            for tree in ((args, kwargs), result)
+        )
+        self.devices |= made
+        moves = len(given | made) > 1 and function.overloadpacket in MOVES
+        if moves or function.overloadpacket in WAITS:
+            self.waits.append(str(function))
+        return result
+
+
+def run_epoch(model: VAE, images: Tensor, optimizer, **options) -> Tensor:
+    order = torch.arange(len(images), device=images.device)
+    options |= {"latent_dim": model.config.latent_dim, "batch_size": 3}
+    options = {"beta": 1.0, "objective": "elbo", "clip_norm": None} | options
+    return train_epoch(
+        model, images, optimizer, lambda done: 0.01, Epoch(order), **options
+    )
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_a_step_needs_no_value_and_makes_nothing_elsewhere(make_vae, options):
+    """Tensors on "meta" have a device but no values: to read one is an error."""
+    model = make_vae().to("meta")
+    images = torch.empty(7, 6, dtype=torch.float64, device="meta")
+    optimizer = torch.optim.SGD(model.parameters(), lr=math.nan)
+    with Watch() as watch:
+        sums = run_epoch(model, images, optimizer, **options)
+    assert sums.shape == (3, 3) and watch.devices == {"meta"} and not watch.waits
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_no_step_with_adam_waits_for_the_host(
+    make_vae, batch, options, compiled, monkeypatch
+):
+    model = make_vae()
+    adam = torch.optim.Adam(model.parameters(), fused=True)
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    step = compile_step(3) if compiled else take_step
+    with Watch() as watch:
+        run_epoch(model, batch, adam, step=step, **options)
+    assert not watch.waits
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param(GPU, marks=[on_gpu, skipped])])
+def test_the_waits_of_an_epoch_do_not_grow_with_its_steps(make_vae, device):
+    counts = []
+    for n_steps in (2, 20):
+        images = torch.rand(3 * n_steps, 6)
+        options = {"batch_size": 3, "device": device, "progress": False}
+        with Watch() as watch:
+            train(make_vae().float(), images, epochs=2, clip_norm=0.1, **options)
+        counts.append(len(watch.waits))
+    assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.parametrize(
+    "cuda, mps, expected",
+    [
+        (True, True, "cuda"),
+        (True, False, "cuda"),
+        (False, True, "mps"),
+        (False, False, "cpu"),
+    ],
+)
+def test_auto_takes_cuda_then_mps_then_the_cpu(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert pick_device("auto").type == expected
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(50, 6, generator=torch.Generator().manual_seed(0)).round()
+
+
+@on_gpu
+@skipped
+def test_training_on_a_gpu_raises_the_bound_where_the_images_lie(make_vae, monkeypatch):
+    images = (torch.arange(8) % 2).float()[:, None].expand(8, 6)
+    places, encode = set(), VAE.encode
+    note = lambda self, x: places.add(x.device.type) or encode(self, x)  # noqa: E731
+    monkeypatch.setattr(VAE, "encode", note)
+    model, options = make_vae().float(), {"batch_size": 4, "lr": 0.02}
+    rows = train(model, images, epochs=150, progress=False, **options).rows
+    assert rows[0]["elbo"] < -3.5 and rows[-1]["elbo"] > -2.5
+    assert places == {GPU} == {weight.device.type for weight in model.parameters()}
+
+
+@on_gpu
+@skipped
+def test_a_run_stopped_and_resumed_on_a_gpu_gives_the_same_bits(
+    images, tmp_path, monkeypatch
+):
+    options = {"device": GPU, "progress": False}
+    whole = train_run(tmp_path / "whole", images, CONFIG, RECIPE, **options)
+    calls, encode = [], VAE.encode
+
+    def stop(self, x):
+        calls.append(x)
+        if len(calls) == 6:  # an epoch has four steps
+            raise KeyboardInterrupt
+        return encode(self, x)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(VAE, "encode", stop)
+        train_run(tmp_path / "pieces", images, CONFIG, RECIPE, **options)
+    torch.manual_seed(99)
+    options |= {"resume": True}
+    pieces = train_run(tmp_path / "pieces", images, CONFIG, RECIPE, **options)
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(pieces.state_dict()[name], weight)
+
+
+@on_gpu
+@skipped
+def test_a_checkpoint_of_a_gpu_loads_on_the_cpu(images, tmp_path):
+    options = {"device": GPU, "progress": False}
+    model = train_run(tmp_path, images, CONFIG, RECIPE, **options)
+    found = load(tmp_path / MODEL)
+    assert found.input_mean.device.type == "cpu"
+    for name, weight in model.state_dict().items():
+        assert torch.equal(found.state_dict()[name], weight.cpu())

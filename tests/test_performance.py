@@ -1,0 +1,158 @@
+"""The page on performance shows its record, whatever that says; memory is bounded."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tools import benchmark, contestants, performance
+
+ROUNDS = 5
+CODE = re.compile(r"^```.*?^```|`[^`]*`", re.DOTALL | re.MULTILINE)
+NUMBER = re.compile(r"\d[\d,.]*\d|\d")
+
+
+@pytest.fixture
+def record():
+    return json.loads(performance.RECORD.read_text("utf-8"))
+
+
+def leaves(node) -> list:
+    """All numbers and strings in a JSON value."""
+    if isinstance(node, dict | list):
+        children = node.values() if isinstance(node, dict) else node
+        return [leaf for child in children for leaf in leaves(child)]
+    return [node]
+
+
+def numbers_shown(page: str) -> set[str]:
+    """Numbers in the page's text, its front matter and its code left out."""
+    return set(NUMBER.findall(CODE.sub("", page.split("---\n", 2)[2])))
+
+
+def other_numbers(node):
+    """The same record with every ratio and time made up."""
+    if isinstance(node, dict):
+        return {key: other_numbers(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [other_numbers(value) for value in node]
+    return node * 1.37 if isinstance(node, float) else node
+
+
+@pytest.mark.book
+def test_page_is_what_the_record_says(record):
+    written = performance.PAGE.read_text("utf-8")
+    assert written == performance.page(record), "run tools/performance.py"
+
+
+@pytest.mark.book
+def test_record_has_every_part_and_enough_rounds(record):
+    assert record["rounds"] >= ROUNDS
+    assert record["task"] == contestants.TASK
+    for ratios in (record["ratio_to_products"], record["ratio_to_ours"]):
+        assert list(ratios) == list(performance.WAYS)
+        assert all(r["min"] <= r["median"] <= r["max"] for r in ratios.values())
+    trained = set(performance.WAYS) - {"products"}
+    assert set(record["train_elbo_of_last_epoch"]) == trained
+    assert set(record["profile_of_ours"]) == {
+        *benchmark.GROUPS.values(),
+        "all the rest",
+    }
+    assert math.isclose(sum(record["profile_of_ours"].values()), 1)
+    for axis, values in benchmark.GROWTH.items():
+        found = record["growth"][axis]
+        assert [row["value"] for row in found["rows"]] == list(values)
+        (reference,) = (r for r in found["rows"] if r["value"] == found["reference"])
+        assert reference["min"] == reference["max"] == 1
+    assert set(record["environment"]) == {"device", "cpu", "threads", "torch", "load"}
+    assert set(record["compiling"]) == {"new", "kept"}
+    assert record["memory"]["added_over_images"] > 1
+
+
+@pytest.mark.book
+def test_page_shows_no_number_that_is_not_in_the_record(record):
+    changed = other_numbers(record)
+    shown = numbers_shown(performance.page(changed))
+    known = {
+        form
+        for x in leaves(changed)
+        if isinstance(x, int | float)
+        for form in (
+            f"{x:,}",
+            *(f"{abs(x):.{n}f}" for n in (0, 1, 2)),
+            f"{100 * x:.1f}",
+        )
+    }
+    assert len(shown) > 50 and shown <= known, shown - known
+
+
+def test_prose_has_no_numbers_of_its_own():
+    prose = performance.TEMPLATE.read_text("utf-8")
+    assert not re.search(r"\d", CODE.sub("", prose))
+
+
+@pytest.mark.book
+def test_words_follow_the_numbers(record):
+    straight, crooked = {"fixed": 0.1, "largest_error": 0.01}, {"largest_error": 0.2}
+    for waits in record["compiling"].values():
+        waits["pays_after_epochs"] = 12.0
+    record["largest_difference_of_elbo"] = 0.1
+    record["growth"]["width"]["line"] = straight
+    page = performance.page(record)
+    assert "exceeds the wait after 12 epochs" in page
+    assert "differ by at most 0.10 nats, so they do the same work" in page
+    assert "no straight line" not in page.split("### With the width")[1]
+    for waits in record["compiling"].values():
+        waits["pays_after_epochs"] = None
+    record["largest_difference_of_elbo"] = 3.0
+    record["growth"]["width"]["line"] |= crooked
+    page = performance.page(record)
+    assert "the wait never pays" in page and "exceeds the wait" not in page
+    assert "more than such runs should differ" in page
+    assert "no straight line" in page.split("### With the width")[1]
+
+
+def test_ratios_compare_within_a_round():
+    seconds = {"a": [1.0, 2.0, 4.0], "b": [3.0, 4.0, 20.0]}
+    assert benchmark.ratios(seconds, "a")["b"] == {
+        "median": 3.0,
+        "min": 2.0,
+        "max": 5.0,
+    }
+
+
+def test_a_warming_round_is_run_and_not_counted():
+    calls = []
+    seconds, returned = benchmark.measure({"a": lambda: calls.append(1) or 7}, 3)
+    assert len(calls) == 4 and len(seconds["a"]) == 3 and returned == {"a": 7}
+
+
+def test_the_floor_holds_every_product_of_a_step():
+    """Its multiplications are those that the profiler counts in one step of train."""
+    images = torch.rand(128, 784)
+    task = contestants.TASK | {"images": 128}
+    ours = contestants.Ours(images, task)
+    counted = []
+    for run in (lambda: contestants.products(task), ours):
+        with torch.profiler.profile(with_flops=True) as profiler:
+            run()
+        events = [e for e in profiler.events() if e.name in ("aten::mm", "aten::addmm")]
+        counted.append((len(events), sum(e.flops for e in events)))
+    assert counted[0] == counted[1]
+
+
+@pytest.mark.long
+def test_training_adds_less_than_a_second_copy_of_the_images():
+    """Peak of a process that loads the digits and trains, its framework apart."""
+    command = [sys.executable, "-m", "tools.fresh_process", "memory"]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, cwd=root, capture_output=True, check=True)
+    memory = json.loads(done.stdout)
+    assert memory["images_mb"] == 60_000 * 784 * 4 / 1e6
+    assert 1 < memory["added_over_images"] < 2
+    assert memory["peak_mb"] - memory["framework_mb"] > memory["images_mb"]

@@ -1,0 +1,336 @@
+"""Shares, the ring, the time of a step: chapter 12 against other ways to compute it."""
+
+import copy
+import math
+import random
+import re
+import shlex
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from torch.distributed.run import get_args_parser
+from torch.nn.utils import parameters_to_vector
+from torch.testing import assert_close
+
+from vae_lib.__main__ import make_parser
+from vae_lib.checkpoints import load
+from vae_lib.distributed import share
+from vae_lib.models import VAE, VAEConfig
+from vae_lib.objectives import elbo, importance_weighted_bound
+from vae_lib.runs import MODEL, train_run
+from vae_lib.steps import take_step
+from vae_lib.training import train
+
+PAGE = Path(__file__).parent.parent / "book" / "12-scaling-up.md"
+
+
+@pytest.fixture
+def as_process(monkeypatch):
+    """Make the library believe that it is process r of W."""
+
+    def be(r: int, n: int) -> None:
+        monkeypatch.setattr("vae_lib.distributed.rank", lambda: r)
+        monkeypatch.setattr("vae_lib.distributed.n_processes", lambda: n)
+
+    return be
+
+
+def gradient(model, x, eps, **options) -> torch.Tensor:
+    """What one library step of size one moves the weights by."""
+    model = copy.deepcopy(model)
+    before = parameters_to_vector(model.parameters()).detach().clone()
+    take_step(model, torch.optim.SGD(model.parameters(), lr=1.0), x, eps, **options)
+    return before - parameters_to_vector(model.parameters()).detach()
+
+
+def of_one_image(model, x, eps, objective) -> torch.Tensor:
+    """Gradient of minus the bound of a single image, (1, D), without the library."""
+    output = model(x, eps=eps)
+    if objective == "iwae":
+        bound = importance_weighted_bound(output.log_w)
+    else:
+        bound = elbo(output.log_p_x_given_z, output.kl)
+    slopes = torch.autograd.grad(-bound.sum(), list(model.parameters()))
+    return parameters_to_vector(slopes)
+
+
+@pytest.mark.equation("eq-shared-gradient")
+@pytest.mark.parametrize("objective", ["elbo", "iwae"])
+@pytest.mark.parametrize("n", range(1, 8))
+def test_shares_of_any_size_average_to_the_mean_over_images(
+    make_vae, batch, as_process, objective, n
+):
+    model = make_vae()
+    eps = torch.randn((2, 7, 2) if objective == "iwae" else (7, 2)).double()
+    single = [
+        of_one_image(model, batch[i : i + 1], eps[..., i : i + 1, :], objective)
+        for i in range(7)
+    ]
+    total = 0
+    for r in range(n):
+        as_process(r, n)
+        options = {"n_images": 7 / n, "objective": objective}
+        total += gradient(model, share(batch), share(eps), **options)
+    assert_close(total / n, sum(single) / 7, rtol=0, atol=1e-12)
+
+
+def test_means_over_unequal_shares_weigh_images_of_small_shares_more(make_vae, batch):
+    """Seven images, five processes: two shares of two and three of one."""
+    model, eps = make_vae(), torch.randn(7, 2).double()
+    shares = [range(r, 7, 5) for r in range(5)]
+    assert [len(s) for s in shares] == [2, 2, 1, 1, 1]
+    own = [gradient(model, batch[s], eps[s], n_images=len(s)) for s in shares]
+    weight = {i: 1 / (5 * len(s)) for s in shares for i in s}
+    single = [
+        of_one_image(model, batch[i : i + 1], eps[i : i + 1], "elbo") for i in range(7)
+    ]
+    expected = sum(weight[i] * g for i, g in enumerate(single))
+    assert_close(sum(own) / 5, expected, rtol=0, atol=1e-12)
+    assert (expected - sum(single) / 7).norm() > 0.01 * expected.norm()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 11])
+def test_shares_are_disjoint_complete_and_equal_within_one(as_process, n):
+    rows, taken = torch.arange(11.0)[:, None], []
+    for r in range(n):
+        as_process(r, n)
+        taken.append(share(rows).flatten().tolist())
+    assert sorted(sum(taken, [])) == list(range(11))
+    sizes = [len(mine) for mine in taken]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def averaged_step(models, optimizers, x, eps, clip_norm) -> None:
+    """A step of W processes in one: own gradients, their average, own Adam."""
+    n = len(models)
+    for r, model in enumerate(models):
+        output = model(x[r::n], eps=eps[r::n])
+        bounds = elbo(output.log_p_x_given_z, output.kl)
+        model.zero_grad()
+        (-bounds.sum() / (len(x) / n)).backward()
+    for same in zip(*(model.parameters() for model in models), strict=True):
+        mean = sum(weight.grad for weight in same) / n
+        for weight in same:
+            weight.grad = mean.clone()
+    for model, optimizer in zip(models, optimizers, strict=True):
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.step()
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_processes_keep_equal_weights_and_those_of_one(make_vae, batch, n):
+    alone, models = make_vae(), [make_vae() for _ in range(n)]
+    optimizer = torch.optim.Adam(alone.parameters(), lr=1e-2)
+    optimizers = [torch.optim.Adam(model.parameters(), lr=1e-2) for model in models]
+    for _ in range(20):
+        eps = torch.randn(7, 2).double()
+        take_step(alone, optimizer, batch, eps, n_images=7, clip_norm=0.5)
+        averaged_step(models, optimizers, batch, eps, 0.5)
+    for model in models[1:]:
+        assert_close(model.state_dict(), models[0].state_dict(), rtol=0, atol=0)
+    assert_close(models[0].state_dict(), alone.state_dict(), rtol=0, atol=1e-9)
+
+
+def run_ring(vectors, latency=0, rate=1):
+    """Pass pieces around the ring of the page, message by message, with clocks.
+
+    Returns the sums at each process, the numbers that each sent, and when each ended.
+    A message leaves when its piece is there and the sender's last one has arrived.
+    """
+    n, length = len(vectors), len(vectors[0])
+    cuts = [length * k // n for k in range(n + 1)]
+    held = [[v[cuts[k] : cuts[k + 1]] for k in range(n)] for v in vectors]
+    clock, sent = [0] * n, [0] * n
+    for half, first in (("add", 0), ("copy", 1)):
+        for turn in range(n - 1 if n > 1 else 0):
+            post = []
+            for w in range(n):
+                k = (w + first - turn) % n
+                took = latency + 4 * len(held[w][k]) / Fraction(rate)
+                post.append(((w + 1) % n, k, list(held[w][k]), clock[w] + took))
+                sent[w] += len(held[w][k])
+            for to, k, piece, arrives in post:
+                if half == "add":
+                    piece = [a + b for a, b in zip(held[to][k], piece, strict=True)]
+                held[to][k] = piece
+                clock[to] = max(clock[to], arrives)
+    return [sum(pieces, []) for pieces in held], sent, clock
+
+
+@pytest.mark.equation("eq-ring-volume")
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 8])
+def test_a_ring_sums_and_sends_the_volume_that_is_stated(n):
+    numbers = random.Random(0)
+    for length in (24, 48, 5):
+        vectors = [[numbers.randint(-99, 99) for _ in range(length)] for _ in range(n)]
+        sums, sent, _ = run_ring(vectors)
+        assert sums == [[sum(column) for column in zip(*vectors, strict=True)]] * n
+        assert sum(sent) == 2 * (n - 1) * length
+        if length % n == 0:
+            assert sent == [Fraction(2 * (n - 1), n) * length] * n
+            assert sent[0] <= 2 * length and (n != 2 or sent[0] == length)
+
+
+def step_time(n, t0, t1, n_images, n_parameters, latency, rate):
+    rounds = 2 * (n - 1)
+    volume = Fraction(rounds, n) * n_parameters  # eq-ring-volume
+    return t0 + Fraction(n_images, n) * t1 + rounds * latency + 4 * volume / rate
+
+
+@pytest.mark.equation("eq-step-time")
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 8])
+def test_the_time_of_a_step_is_computation_and_the_clock_of_a_ring(n):
+    latency, rate = Fraction(1, 7), Fraction(13)
+    *_, clocks = run_ring([[1] * 48] * n, latency, rate)
+    expected = Fraction(5) + Fraction(240, n) * Fraction(1, 3) + clocks[0]
+    assert clocks == [clocks[0]] * n
+    found = step_time(n, Fraction(5), Fraction(1, 3), 240, 48, latency, rate)
+    assert found == expected
+
+
+def cases():
+    """(t0, t1, B, P, latency, rate) in fractions, where more pay and where not."""
+    thirds = [Fraction(1, 3), Fraction(2), Fraction(50)]
+    for t0, t1, latency, rate in product([Fraction(1)], thirds, thirds, thirds):
+        yield t0, t1, 24, 10, latency / 10, rate
+
+
+@pytest.mark.equation("eq-when-it-pays")
+def test_more_processes_pay_just_where_computing_takes_longer_than_sending():
+    seen = set()
+    for case in cases():
+        _, t1, n_images, n_parameters, latency, rate = case
+        a = n_images * t1 - 8 * n_parameters / rate
+        for n in range(2, 60):
+            gain = step_time(n, *case) - step_time(1, *case)
+            assert gain == (n - 1) * (2 * latency - a / n)
+            pays = n_images * t1 > 2 * n * latency + 8 * n_parameters / rate
+            assert pays == (gain < 0)
+            seen.add(pays)
+    assert seen == {True, False}
+
+
+@pytest.mark.equation("eq-best-processes")
+def test_the_best_number_of_processes_is_beside_the_root():
+    checked = 0
+    for case in cases():
+        t0, t1, n_images, n_parameters, latency, rate = case
+        a = n_images * t1 - 8 * n_parameters / rate
+        if a <= 2 * latency:
+            continue
+        root = math.sqrt(a / (2 * latency))
+        times = {n: step_time(n, *case) for n in range(1, int(root) + 3)}
+        best = min(times, key=times.get)
+        assert abs(best - root) < 1
+        sent = 8 * n_parameters / rate
+        least = t0 + sent - 2 * latency + 2 * math.sqrt(2 * latency * a)
+        assert least <= times[best] * (1 + 1e-12)
+        exact = Fraction(root)  # step_time takes any number: T(W*) itself
+        at_root = t0 + sent + a / exact + 2 * (exact - 1) * latency
+        assert math.isclose(at_root, least, rel_tol=1e-12)
+        checked += 1
+    assert checked > 10
+
+
+@pytest.mark.equation("eq-speed-up")
+def test_no_number_of_processes_exceeds_the_limit_of_the_speed_up():
+    for case in cases():
+        t0, t1, n_images, n_parameters, _, rate = case
+        limit = (t0 + n_images * t1) / (t0 + 4 * n_parameters / rate)
+        for n in range(2, 60):
+            assert step_time(1, *case) / step_time(n, *case) < limit
+    free = (Fraction(1), Fraction(1), 24, 10, Fraction(0), Fraction(10**30))
+    many = step_time(1, *free) / step_time(10**6, *free)
+    assert 0.999 * 25 < many < 25, "with free communication it is approached"
+
+
+def test_a_set_mapped_from_a_file_trains_to_the_bits_of_one_in_memory(tmp_path):
+    path = tmp_path / "images"
+    images = torch.rand(50, 6)
+    images.numpy().tofile(path)
+    content, trained = path.read_bytes(), []
+    mapped = torch.from_file(str(path), shared=False, size=300).view(50, 6)
+    for given in (images, mapped):
+        torch.manual_seed(0)
+        model = VAE.from_data(VAEConfig(n_pixels=6, hidden_dims=(5,)), given)
+        train(model, given, epochs=2, batch_size=16, device="cpu", progress=False)
+        trained.append(model.state_dict())
+    assert_close(trained[0], trained[1], rtol=0, atol=0)
+    mapped.zero_()
+    assert path.read_bytes() == content, "shared=False never writes"
+
+
+@pytest.mark.long
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+    """Two processes, one of which dies in the second epoch; then one alone."""
+    from test_distributed import CONFIG, RECIPE, SEEN, images, torchrun
+
+    (tmp_path / "dies").touch()
+    assert torchrun(tmp_path).returncode != 0
+    assert len(load(tmp_path / MODEL).record["rows"]) == 1
+    model = train_run(tmp_path, images(), CONFIG, RECIPE, resume=True, **SEEN)
+    whole = train_run(tmp_path / "alone", images(), CONFIG, RECIPE, **SEEN)
+    assert_close(model.state_dict(), whole.state_dict(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.book
+def test_numbers_in_the_text_are_right():
+    body = PAGE.read_text("utf-8")
+    network = VAE(VAEConfig(latent_dim=20, hidden_dims=(400,)))
+    size = sum(p.numel() for p in network.parameters())
+    assert f"$P = {size:,}$".replace(",", "{,}") in body
+    assert f"{4 * size:,} bytes" in body and f"{16 * size / 1e6:.1f} MB" in body
+    volumes = [8e-6 * (n - 1) / n * size for n in (2, 8)]
+    assert f"send {volumes[0]:.1f} MB each in every step" in body
+    assert f"eight send {volumes[1]:.1f} MB" in body
+    assert f"none sends more than {8e-6 * size:.1f} MB" in body
+    assert f"draws {256 * 20:,} normal" in body and f"{256 * 784:,} bits" in body
+    assert 80e9 / 16 == 5e9 and "5 billion parameters" in body
+    assert 2 * (64 - 1) == 126 and "126 rounds" in body
+    assert 7 + 2 * (8 - 1) + 7 == 28 and "28 rounds: 7 in" in body and "14 in" in body
+    assert f"takes {60_000 * 784 * 4 / 1e6:.0f} MB" in body
+
+
+@pytest.mark.book
+def test_plans_in_the_text_follow_from_their_assumptions():
+    body = PAGE.read_text("utf-8")
+    assert "$t_0 = 0.5$ ms, $t_1 = 5$ µs" in body
+    assert "$\\ell = 10$ µs and $r = 100$ GB/s" in body
+    assert "$\\ell = 50$ µs and $r = 1$ GB/s" in body
+
+    def plan(n, n_images, latency, rate):
+        return float(step_time(n, 5e-4, 5e-6, n_images, 652_824, latency, rate))
+
+    def best(n_images, latency, rate):
+        return math.sqrt((n_images * 5e-6 - 8 * 652_824 / rate) / (2 * latency))
+
+    near, far = (1e-5, 1e11), (5e-5, 1e9)
+    for n_images in (256, 4096):
+        times = [1e3 * plan(n, n_images, *near) for n in (1, 8)]
+        row = f"| {n_images:,} | {times[0]:.2f} ms | {times[1]:.2f} ms | "
+        assert row + f"{best(n_images, *near):.1f} |" in body
+    ratios = [plan(1, b, *near) / plan(8, b, *near) for b in (256, 4096)]
+    words = "small step {:.1f} times as fast and the large one {:.1f} times"
+    assert words.format(*ratios) in body
+    assert f"$8P/r$ is {8e3 * 652_824 / 1e9:.1f} ms" in body
+    assert f"takes $B t_1 = {256 * 5e-3:.1f}$ ms" in body
+    assert f"large one takes {4096 * 5e-3:.1f} ms" in body
+    assert f"best $W$ at {best(4096, *far):.1f}" in body
+
+
+@pytest.mark.book
+def test_command_lines_in_the_text_are_understood():
+    blocks = re.findall(r"```text\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        words = shlex.split(block.replace("\\\n", " "))
+        launch = words[words.index("torchrun") + 1 :]
+        arguments = get_args_parser().parse_args(launch)
+        assert arguments.module and arguments.training_script == "vae_lib"
+        assert arguments.standalone or arguments.rdzv_backend == "c10d"
+        assert make_parser().parse_args(arguments.training_script_args).out
+        restarts = arguments.max_restarts > 0
+        assert restarts == ("TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in words)

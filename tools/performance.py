@@ -1,0 +1,141 @@
+"""Write book/performance.md from book/performance.json, the record of `make bench`.
+
+    python tools/performance.py
+
+The prose is in tools/performance.template.md; here its numbers are filled in, and the
+few words that depend on them.
+"""
+
+import json
+import string
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORD = ROOT / "book" / "performance.json"
+PAGE = ROOT / "book" / "performance.md"
+TEMPLATE = ROOT / "tools" / "performance.template.md"
+WAYS = {
+    "products": "the matrix products alone: the floor",
+    "ours": "`train`",
+    "compiled": "`train` with `compile=True`, once compiled",
+    "medium": '`train`, products in "medium" precision',
+    "dataloader": "a plain loop: `DataLoader`, default Adam, `.item()` at every step",
+}
+STRAIGHT = 0.1  # a line that misses no median by more is called straight
+SAME_BOUND = 1.0  # nats
+
+
+class Template(string.Template):
+    delimiter = "@"  # the dollar is for formulas
+
+
+def page(record: dict) -> str:
+    """The text of the page."""
+    template = Template(TEMPLATE.read_text("utf-8"))
+    parts = (measured(record), against_ours(record), compiling(record), grown(record))
+    fields = {}
+    for part in parts:
+        fields |= part
+    return template.substitute(fields)
+
+
+def measured(record: dict) -> dict[str, str]:
+    """What ran and where; the tables of ways and of the profile; memory."""
+    task, memory = record["task"], record["memory"]
+    groups = {group: percent(x) for group, x in record["profile_of_ours"].items()}
+    first, second, *_ = groups
+    bounds = record["train_elbo_of_last_epoch"]
+    difference = record["largest_difference_of_elbo"]
+    ways = [
+        (WAYS[name], *spread(ratio), nats(bounds[name]) if name in bounds else "")
+        for name, ratio in record["ratio_to_products"].items()
+    ]
+    return {
+        **{key: str(value) for key, value in record["environment"].items()},
+        "load": f"{record['environment']['load']:.2f}",
+        **{key: f"{value:,}" for key, value in task.items()},
+        **{key: f"{value:.0f}" for key, value in memory.items() if "_mb" in key},
+        "added": f"{memory['added_over_images']:.2f}",
+        "rounds": str(record["rounds"]),
+        "epochs": str(record["epochs"]),
+        "ways": rows(ways),
+        "elbo_difference": f"{difference:.2f}",
+        "same_work": ", so they do the same work"
+        if difference < SAME_BOUND
+        else ": more than such runs should differ",
+        "profile": rows(groups.items()),
+        "first_group": first,
+        "first_share": groups[first],
+        "second_group": second,
+        "second_share": groups[second],
+    }
+
+
+def against_ours(record: dict) -> dict[str, str]:
+    """The ratios of two contestants to train."""
+    fields = {}
+    for name in ("compiled", "dataloader"):
+        median, least, most = spread(record["ratio_to_ours"][name])
+        fields |= {name: median, f"{name}_min": least, f"{name}_max": most}
+    return fields
+
+
+def compiling(record: dict) -> dict[str, str]:
+    """How long compiling takes, and whether and when it pays."""
+    new, kept = record["compiling"]["new"], record["compiling"]["kept"]
+    pays = "In this run no epoch was faster for it, so that the wait never pays."
+    if new["pays_after_epochs"] is not None:
+        pays = (
+            f"On this task, what the epochs save exceeds the wait after"
+            f" {new['pays_after_epochs']:.0f} epochs,"
+            f" or {kept['pays_after_epochs']:.0f} where the code is kept;"
+            " for a shorter training, leave it off."
+        )
+    waits = {"wait_new": new, "wait_kept": kept}
+    return {key: f"{x['seconds']:.0f}" for key, x in waits.items()} | {"pays": pays}
+
+
+def grown(record: dict) -> dict[str, str]:
+    """The tables of growth and what their lines say."""
+    fields = {}
+    for axis, found in record["growth"].items():
+        lines = [[f"{x['value']:,}", *spread(x)] for x in found["rows"]]
+        if axis == "batch_size":
+            for cells, x in zip(lines, found["rows"], strict=True):
+                cells.append(nats(x["train_elbo"]))
+        fields[f"growth_{axis}"] = rows(lines)
+        if line := found.get("line"):
+            straight = line["largest_error"] < STRAIGHT
+            fields[f"{axis}_error"] = percent(line["largest_error"])
+            fields[f"{axis}_fixed"] = f"{line['fixed']:.2f}"
+            fields[f"{axis}_verdict"] = "" if straight else ": no straight line, then"
+    first, *_, last = record["growth"]["latent_dim"]["rows"]
+    return fields | {
+        "small_images": f"{record['growth']['width']['on_images']:,}",
+        "j_first": str(first["value"]),
+        "j_first_ratio": spread(first)[0],
+        "j_last": str(last["value"]),
+        "j_last_ratio": spread(last)[0],
+    }
+
+
+def spread(ratio: dict[str, float]) -> tuple[str, str, str]:
+    return tuple(f"{ratio[key]:.2f}" for key in ("median", "min", "max"))
+
+
+def nats(bound: float) -> str:
+    return f"{bound:.1f}".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def rows(cells) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+if __name__ == "__main__":
+    record = json.loads(RECORD.read_text("utf-8"))
+    sys.exit(PAGE.write_text(page(record), encoding="utf-8") and None)

@@ -1,0 +1,82 @@
+"""What each ingredient of the presets is worth, on a validation split.
+
+    python tools/recipes.py [--epochs 10]
+
+Each preset is trained as it is and with one thing changed, on the first 50,000 training
+digits, and judged on the last 10,000; the test set is not touched. The result goes into
+book/recipes.json, from which tools/performance.py makes a table.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from vae_lib.checkpoints import PRETRAINED
+from vae_lib.data import load_mnist
+from vae_lib.evaluation import evaluate_elbo
+from vae_lib.guards import NonFiniteLossError
+from vae_lib.models import VAE
+from vae_lib.runs import as_trained
+from vae_lib.training import set_seed, train
+
+RESULT = Path(__file__).parents[1] / "book" / "recipes.json"
+N_TRAIN = 50_000
+
+
+def changes(config: dict, recipe: dict) -> dict[str, dict]:
+    """One change at a time, by its name in the table."""
+    other = "relu" if config["activation"] != "relu" else "silu"
+    return {
+        "as it is": {},
+        "batches of 128": {"batch_size": 128},
+        "batches of 512": {"batch_size": 512},
+        "half the step size": {"lr": recipe["lr"] / 2},
+        "twice the step size": {"lr": recipe["lr"] * 2},
+        "constant step size": {"schedule": "constant"},
+        "no warm-up": {"warmup": 0.0},
+        "no clipping": {"clip_norm": None},
+        "not centred": {"centred": False},
+        f"{other} instead of {config['activation']}": {"activation": other},
+        "one hidden layer": {"hidden_dims": config["hidden_dims"][:1]},
+    }
+
+
+def validation_elbo(preset: str, change: dict, epochs: int) -> float | None:
+    """After so many epochs, in nats; None if the loss became infinite or NaN."""
+    config, recipe, _ = PRETRAINED[preset]
+    names = {field.name for field in dataclasses.fields(config)}
+    config = dataclasses.replace(
+        config, **{key: change[key] for key in change.keys() & names}
+    )
+    rest = {key: change[key] for key in change.keys() - names - {"centred"}}
+    images = load_mnist("train").images
+    set_seed(0)
+    make = VAE.from_data if change.get("centred", True) else lambda c, _: VAE(c)
+    model = make(config, images[:N_TRAIN])
+    try:
+        train(model, images[:N_TRAIN], **(recipe | {"epochs": epochs} | rest))
+    except NonFiniteLossError:
+        return None
+    return evaluate_elbo(model, as_trained(images[N_TRAIN:], recipe)).elbo
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=10)
+    epochs = parser.parse_args().epochs
+    result = {"epochs": epochs, "seed": 0, "validation_elbo": {}}
+    for preset, (config, recipe, _) in PRETRAINED.items():
+        found = result["validation_elbo"][preset] = {}
+        for name, change in changes(dataclasses.asdict(config), recipe).items():
+            same = change and change.items() <= recipe.items()
+            if same or ("clip_norm" in change and "clip_norm" not in recipe):
+                continue  # nothing would change
+            found[name] = validation_elbo(preset, change, epochs)
+            print(preset, name, found[name], flush=True)
+    RESULT.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""The words that the command line takes, their types, and the help that teaches them.
+
+Options of the network and the recipe have the names and defaults of the library.
+"""
+
+import argparse
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from vae_lib.checkpoints import PRETRAINED
+from vae_lib.guards import BITS, OBJECTIVES, SCHEDULES
+from vae_lib.models import ACTIVATIONS, LIKELIHOODS
+from vae_lib.training import train
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+OF_PRESET = argparse.SUPPRESS  # so that the arguments hold only what was given
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaints are one line."""
+
+    def error(self, message: str) -> None:
+        """Leave with exit code 2 and one line."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def unknown(text: str, names: Iterable[str]) -> str:
+    """What to say of a name that is none of these."""
+    close = difflib.get_close_matches(text, names, n=1, cutoff=0.7)  # gpu is no cpu
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"expected one of {', '.join(names)}, got {text!r}{hint}"
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """A type of option that takes these names alone."""
+
+    def name(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(unknown(text, names))
+        return text
+
+    return name
+
+
+def device(text: str) -> str:
+    """One of DEVICES, with or without a number after a colon."""
+    one_of(DEVICES)(text.partition(":")[0])
+    return text
+
+
+def integer(text: str) -> int:
+    """A whole number, far from the limit of torch's 64 bits."""
+    if abs(int(text)) >= 2**32:
+        raise argparse.ArgumentTypeError(f"expected less than 2**32, got {text}")
+    return int(text)
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Integers with commas between them, or the word none."""
+    return () if text == "none" else tuple(integer(part) for part in text.split(","))
+
+
+def number_or_none(text: str) -> float | None:
+    """A number, or the word none."""
+    return None if text == "none" else float(text)
+
+
+# Options by their names in the library: type or choices, metavar, default, help.
+# A bool is a switch; an option whose default is None must be given.
+DEVICE = {
+    "device": (device, "NAME", "auto", f"where to compute: {', '.join(DEVICES)}"),
+}
+TRAIN = {
+    "out": (Path, "RUN", None, "folder for the results, made if missing"),
+    "preset": (PRETRAINED, "NAME", "mnist-2d", "network and recipe to start from"),
+    "resume": (bool, "", False, "go on with the model in RUN; start afresh if none"),
+    "seed": (integer, "N", 0, "the same seed gives the same bits on one machine"),
+    "compile": (bool, "", False, "compile the step: a pause, then faster epochs"),
+    "json": (bool, "", False, "print the folder and the last epoch as JSON"),
+}
+NETWORK = {
+    "latent_dim": (integer, "J", OF_PRESET, "dimensions of z"),
+    "hidden_dims": (widths, "N,N", OF_PRESET, "widths of the hidden layers, or none"),
+    "activation": (ACTIVATIONS, "NAME", OF_PRESET, "function between the layers"),
+    "likelihood": (LIKELIHOODS, "NAME", OF_PRESET, "p(x|z) of a pixel"),
+    "noise_std": (float, "STD", OF_PRESET, "standard deviation of gaussian pixels"),
+}
+RECIPE = {
+    "epochs": (integer, "N", OF_PRESET, "passes over the digits"),
+    "batch_size": (integer, "N", OF_PRESET, "images per step"),
+    "lr": (float, "LR", OF_PRESET, "Adam's step size, at its highest"),
+    "schedule": (SCHEDULES, "NAME", OF_PRESET, "course of the step size"),
+    "warmup": (float, "N", OF_PRESET, "epochs in which the step size rises from zero"),
+    "beta": (float, "BETA", OF_PRESET, "weight of the KL in the elbo objective"),
+    "objective": (OBJECTIVES, "NAME", OF_PRESET, "bound that is raised"),
+    "n_samples": (integer, "K", OF_PRESET, "draws of z per image and step"),
+    "binarization": (BITS, "NAME", OF_PRESET, "bits for grey, anew in each batch"),
+    "clip_norm": (number_or_none, "NORM", OF_PRESET, "greatest gradient norm, or none"),
+}
+EVALUATE = {
+    "n_samples": (integer, "K", 100, "draws of z per image for log p(x)"),
+    "limit": (integer, "N", 1000, "log p(x) of the first N test digits only"),
+    "json": (bool, "", False, "print JSON"),
+}
+EXPORT = {"out": (Path, "FILE", None, "new file; what exists is never overwritten")}
+
+
+def make_parser() -> Parser:
+    """All commands and their arguments, with examples."""
+    parser = Parser("python -m vae_lib", description="Train and judge VAEs on MNIST.")
+    commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+
+    about = "train a VAE on the 60,000 training digits into a folder"
+    examples = ("--out my-run", "--out my-run --resume", "--out wide --latent-dim 10")
+    command = add_command(commands, "train", about, examples)
+    command.epilog += f"\n\npresets:\n{describe_presets()}"
+    add_options(command, TRAIN | DEVICE)
+    for title, table in (("network", NETWORK), ("recipe", RECIPE)):
+        about = "The default of each option is the preset's; see below."
+        add_options(command.add_argument_group(title, about), table)
+
+    about = "print the ELBO and log p(x) of a model on the test digits, in nats"
+    examples = ("my-run", "mnist-2d --n-samples 5000 --limit 100 --json")
+    command = add_command(commands, "evaluate", about, examples)
+    command.description += " Trained on bits means judged on bits."
+    add_model(command)
+    add_options(command, EVALUATE | DEVICE)
+
+    about = "write a model's decoder as one JSON file that a web page can read"
+    examples = ("my-run --out decoder.json", "mnist-2d --out decoder.json")
+    command = add_command(commands, "export", about, examples)
+    add_model(command)
+    add_options(command, EXPORT)
+
+    add_command(commands, "data", "check the bundled digits and count them", ("",))
+    return parser
+
+
+def add_command(commands, name: str, about: str, examples: Iterable[str]) -> Parser:
+    """A new command with its examples."""
+    lines = [f"  python -m vae_lib {name} {words}".rstrip() for words in examples]
+    return commands.add_parser(
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        epilog="\n".join(["examples:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_model(command: Parser) -> None:
+    """The argument that names a model."""
+    about = f"folder of a run, a checkpoint, or one of {', '.join(PRETRAINED)}"
+    command.add_argument("model", metavar="RUN", help=about)
+
+
+def add_options(group, table: dict[str, tuple]) -> None:
+    """Add the options of this table to a command or to a group of it."""
+    for name, (kind, metavar, default, about) in table.items():
+        option = as_option(name)
+        if kind is bool:
+            group.add_argument(option, action="store_true", help=about)
+            continue
+        if not callable(kind):
+            kind, about = one_of(kind), f"{about}: {', '.join(kind)}"
+        if default not in (None, OF_PRESET):
+            about += " (default: %(default)s)"
+        values = {"type": kind, "metavar": metavar, "default": default, "help": about}
+        group.add_argument(option, required=default is None, **values)
+
+
+def as_option(name: str) -> str:
+    """The option of this name in the library."""
+    return f"--{name.replace('_', '-')}"
+
+
+def describe_presets() -> str:
+    """A table of what each preset stands for, in the words that the options take."""
+    columns = []
+    for name, (config, recipe, _) in PRETRAINED.items():
+        values = {key: asdict(config)[key] for key in NETWORK}
+        parameters = inspect.signature(train).parameters
+        values |= {key: recipe.get(key, parameters[key].default) for key in RECIPE}
+        columns.append([name, *(as_text(value) for value in values.values())])
+    options = ["", *map(as_option, NETWORK | RECIPE)]
+    rows = zip(options, *columns, strict=True)
+    return "\n".join("  " + "".join(f"{x:17}" for x in row).rstrip() for row in rows)
+
+
+def as_text(value: object) -> str:
+    """A value as it is written after its option."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)

@@ -1,0 +1,111 @@
+"""One epoch and one step of training: the loop that the book shows.
+
+The data stay on the device, shuffled by index; nothing in the loop waits for the host.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from vae_lib.data import binarize
+from vae_lib.distributed import n_processes, share
+from vae_lib.models import VAEOutput
+from vae_lib.objectives import elbo, importance_weighted_bound
+
+
+@dataclass
+class Epoch:
+    """An epoch under way: the order of its images, and the sums of the steps done."""
+
+    order: Tensor  # (N,), int64
+    sums: list[Tensor] = field(default_factory=list)  # each (3,)
+
+
+def take_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    x: Tensor,
+    eps: Tensor,
+    *,
+    n_images: float,
+    beta: float = 1.0,
+    objective: str = "elbo",
+    clip_norm: float | None = None,
+) -> Tensor:
+    """One optimizer step up the mean bound of a batch.
+
+    Args:
+        model: a VAE, alone or inside DistributedDataParallel.
+        optimizer: of the model's parameters, its step size set.
+        x: images (B, D).
+        eps: standard normal noise (B, J), or (K, B, J) for K samples.
+        n_images: what the sum of the bounds is divided by: B for their mean.
+        beta, objective, clip_norm: see ``training.train``.
+
+    Returns sums over the batch, (3,), in nats, of log p(x|z), the KL and the bound.
+    Book: eq-minibatch. Source: Kingma & Welling (2014), Algorithm 1.
+    """
+    bound, sums = bound_and_sums(model(x, eps=eps), beta, objective)
+    loss = -bound / n_images
+    optimizer.zero_grad()
+    loss.backward()
+    if clip_norm is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    return sums
+
+
+def bound_and_sums(
+    output: VAEOutput, beta: float, objective: str
+) -> tuple[Tensor, Tensor]:
+    """The bound summed over the batch, and the sums (3,) that ``take_step`` returns."""
+    if objective == "iwae":
+        bound = importance_weighted_bound(output.log_w)  # (B,)
+    else:
+        bound = elbo(output.log_p_x_given_z, output.kl, beta=beta)  # (B,)
+    log_p_x_given_z = output.log_p_x_given_z.view(-1, len(output.mu)).mean(0)  # (B,)
+    terms = torch.stack((log_p_x_given_z, output.kl, bound)).detach()  # (3, B)
+    return bound.sum(), terms.sum(1)
+
+
+def train_epoch(
+    model: nn.Module,
+    images: Tensor,
+    optimizer: torch.optim.Optimizer,
+    learning_rate: Callable[[float], float],
+    epoch: Epoch,
+    *,
+    latent_dim: int,
+    batch_size: int = 128,
+    n_samples: int | None = None,
+    binarization: str = "none",
+    generator: torch.Generator | None = None,
+    step: Callable[..., Tensor] = take_step,
+    stop: Callable[[], bool] = lambda: False,
+    **options,
+) -> Tensor:
+    """One pass over the images in the epoch's order; ``train`` explains the arguments.
+
+    learning_rate maps the part of the epoch that is done to a step size. options are
+    those of step, ``take_step`` or its like. Row k of the result (n_steps, 3) has step
+    k's sums over its batch, in nats, of log p(x|z), the KL and the objective.
+    It has fewer rows if stop() became true; the epoch knows how to go on.
+    Book: eq-minibatch.
+    """
+    batches = epoch.order.split(batch_size)
+    samples = () if n_samples is None else (n_samples,)
+    for index in batches[len(epoch.sums) :]:
+        x = images[index]  # (B, D)
+        if binarization == "sample":
+            x = binarize(x, "sample", generator=generator)
+        shape = (*samples, len(x), latent_dim)  # (B, J) or (K, B, J)
+        eps = torch.randn(shape, dtype=x.dtype, device=x.device, generator=generator)
+        done = (len(epoch.sums) + 1) / len(batches)
+        optimizer.param_groups[0]["lr"] = learning_rate(done)
+        options["n_images"] = len(x) / n_processes()
+        epoch.sums.append(step(model, optimizer, share(x), share(eps), **options))
+        if stop():
+            break
+    return torch.stack(epoch.sums)
