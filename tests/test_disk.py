@@ -96,7 +96,8 @@ class Disk:
         (self.folder / "filler").unlink(missing_ok=True)
 
     def _remount(self, how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", self.folder], check=True)
+        remount = ["mount", "-t", "tmpfs", "-o", f"remount,{how}", "none", self.folder]
+        subprocess.run(remount, check=True)
 
     def files(self) -> dict[str, bytes]:
         """All files by their path on the disk, but for the filler."""

@@ -32,20 +32,6 @@ def few_digits(monkeypatch) -> torch.Tensor:
     return forty_digits("test").images
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command: its exit code, standard output and standard error."""
-
-    def call(*words) -> tuple[int, str, str]:
-        try:
-            code = command_line.main([str(word) for word in words])
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return call
-
-
 def test_train_writes_a_model_of_its_preset_a_history_and_figures(run, tmp_path):
     folder = tmp_path / "new" / "run"
     code, out, err = run("train", "--out", folder, "--epochs", 2, "--latent-dim", 3)

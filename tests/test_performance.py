@@ -1,5 +1,6 @@
 """The page on performance shows its record, whatever that says; memory is bounded."""
 
+import dataclasses
 import json
 import math
 import re
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools import benchmark, contestants, performance
+from tools import benchmark, contestants, performance, recipes
+from vae_lib.checkpoints import PRETRAINED
 
 ROUNDS = 5
 CODE = re.compile(r"^```.*?^```|`[^`]*`", re.DOTALL | re.MULTILINE)
@@ -19,7 +21,7 @@ NUMBER = re.compile(r"\d[\d,.]*\d|\d")
 
 @pytest.fixture
 def record():
-    return json.loads(performance.RECORD.read_text("utf-8"))
+    return performance.read_record()
 
 
 def leaves(node) -> list:
@@ -72,6 +74,11 @@ def test_record_has_every_part_and_enough_rounds(record):
     assert set(record["environment"]) == {"device", "cpu", "threads", "torch", "load"}
     assert set(record["compiling"]) == {"new", "kept"}
     assert record["memory"]["added_over_images"] > 1
+    assert list(record["recipes"]["presets"]) == list(PRETRAINED)
+    for name, found in record["recipes"]["presets"].items():
+        config, recipe, _ = PRETRAINED[name]
+        changes = recipes.changes(dataclasses.asdict(config), recipe)
+        assert list(found["worse_by"]) == list(changes)
 
 
 @pytest.mark.book

@@ -1,4 +1,4 @@
-"""Write book/performance.md from book/performance.json, the record of `make bench`.
+"""Write book/performance.md from the records of `make bench` and of tools/recipes.py.
 
     python tools/performance.py
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "book" / "performance.json"
+RECIPES = ROOT / "book" / "recipes.json"
 PAGE = ROOT / "book" / "performance.md"
 TEMPLATE = ROOT / "tools" / "performance.template.md"
 WAYS = {
@@ -30,11 +31,17 @@ class Template(string.Template):
     delimiter = "@"  # the dollar is for formulas
 
 
+def read_record() -> dict:
+    """Both records in one."""
+    record, recipes = (json.loads(p.read_text("utf-8")) for p in (RECORD, RECIPES))
+    return record | {"recipes": recipes}
+
+
 def page(record: dict) -> str:
     """The text of the page."""
     template = Template(TEMPLATE.read_text("utf-8"))
     parts = (measured(record), against_ours(record), compiling(record), grown(record))
-    fields = {}
+    fields = tried(record["recipes"])
     for part in parts:
         fields |= part
     return template.substitute(fields)
@@ -120,6 +127,26 @@ def grown(record: dict) -> dict[str, str]:
     }
 
 
+def tried(recipes: dict) -> dict[str, str]:
+    """What each change of a preset costs, in nats."""
+    presets = recipes["presets"].values()
+    changes = dict.fromkeys(name for x in presets for name in x["worse_by"])
+    bounds = (nats(x["validation_elbo"]) for x in presets)
+    lines = [("as it is: validation ELBO", *bounds)]
+    for change in changes:
+        worse_by = (x["worse_by"].get(change, "") for x in presets)
+        cells = ["diverged" if x is None else x and nats(x) for x in worse_by]
+        lines.append((change, *cells))
+    return {
+        "recipe_train": f"{recipes['train_images']:,}",
+        "recipe_valid": f"{recipes['validation_images']:,}",
+        "recipe_epochs": str(recipes["epochs"]),
+        "recipe_names": " | ".join(f"`{name}`" for name in recipes["presets"]),
+        "recipe_rule": "|".join("---" for _ in presets),
+        "recipes": rows(lines),
+    }
+
+
 def spread(ratio: dict[str, float]) -> tuple[str, str, str]:
     return tuple(f"{ratio[key]:.2f}" for key in ("median", "min", "max"))
 
@@ -137,5 +164,4 @@ def rows(cells) -> str:
 
 
 if __name__ == "__main__":
-    record = json.loads(RECORD.read_text("utf-8"))
-    sys.exit(PAGE.write_text(page(record), encoding="utf-8") and None)
+    sys.exit(PAGE.write_text(page(read_record()), encoding="utf-8") and None)

@@ -5,6 +5,7 @@ Under torchrun the first process alone writes files and prints results.
 """
 
 import dataclasses
+import io
 import json
 import math
 import shlex
@@ -69,6 +70,7 @@ def run_train(arguments: Namespace) -> None:
     folder = arguments.out
     free = arguments.resume or not (folder / MODEL).exists()
     require(free, "a folder without a model, or --resume", str(folder))
+    require(not folder.is_file(), "a folder for --out", f"the file {folder}")
     with process_group():
         pick_device(arguments.device)  # before the digits are read
         model = train_run(
@@ -88,13 +90,20 @@ def run_train(arguments: Namespace) -> None:
 
     rows = model.history.rows
     write_atomically(folder / HISTORY, (json.dumps(rows, indent=1) + "\n").encode())
-    plots.plot_history(rows).savefig(folder / "history.png", dpi=120)
+    write_figure(plots.plot_history(rows), folder / "history.png")
     samples = model.sample(60, generator=torch.Generator().manual_seed(0))
-    plots.plot_images(samples, n_columns=12).savefig(folder / "samples.png", dpi=120)
+    write_figure(plots.plot_images(samples, n_columns=12), folder / "samples.png")
     if arguments.json:
         print(json.dumps({"folder": str(folder)} | rows[-1]))
         return
     print(f"{folder}: {len(rows)} epochs, training ELBO {rows[-1]['elbo']:.1f} nats")
+
+
+def write_figure(figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=120)
+    write_atomically(path, content.getvalue())
 
 
 def run_evaluate(arguments: Namespace) -> None:

@@ -28,7 +28,7 @@ def compile_step(batch_size: int) -> Callable[..., Tensor]:
         n = n_processes()
         raise ValueError(f"expected compile=False with several processes, got {n}")
     name = os.environ.get("CXX", COMPILERS.get(sys.platform, "g++"))
-    if not shutil.which(name):
+    if not (shutil.which(name) or shutil.which(name.partition(" ")[0])):  # "ccache c++"
         raise ValueError(f"expected a C++ compiler for compile, got no {name!r}")
     compiled = torch.compile(_whole_step, fullgraph=True, dynamic=False)
 
