@@ -1,4 +1,4 @@
-"""A step of training as one compiled function: the same arithmetic, in less time."""
+"""A step of training as one compiled function: the same arithmetic, often faster."""
 
 import math
 import os

@@ -1,6 +1,6 @@
 """A decoder as one JSON file, which a web page can read without Python.
 
-The file holds one object:
+The file holds one object::
 
     format       "vae_lib decoder 1"
     latent_dim   J, how many numbers the first layer takes
