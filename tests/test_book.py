@@ -130,7 +130,7 @@ def test_numbers_in_the_text_of_chapter_7_are_right():
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_index_quotes_the_recorded_result(name):
     page, record = text("book/index.md"), load_pretrained(name).record
-    (row,) = (line for line in page.splitlines() if f"`{name}`" in line)
+    (row,) = (line for line in page.splitlines() if f"(`{name}`)" in line)
     layers = ", ".join(map(str, PRETRAINED[name].config.hidden_dims))
     assert f"hidden layers of {layers}, {record['recipe']['epochs']} epochs" in row
     bits = record["recipe"].get("binarization") == "sample"
