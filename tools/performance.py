@@ -91,7 +91,7 @@ def against_ours(record: dict) -> dict[str, str]:
 def compiling(record: dict) -> dict[str, str]:
     """How long compiling takes, and whether and when it pays."""
     new, kept = record["compiling"]["new"], record["compiling"]["kept"]
-    pays = "In this run no epoch was faster for it, so that the wait never pays."
+    pays = "The median says that in this run the wait never pays."
     if new["pays_after_epochs"] is not None:
         pays = (
             f"On this task, what the epochs save exceeds the wait after"

@@ -78,12 +78,7 @@ TRAIN = {
     "preset": (PRETRAINED, "NAME", "mnist-2d", "network and recipe to start from"),
     "resume": (bool, "", False, "go on with the model in RUN; start afresh if none"),
     "seed": (integer, "N", 0, "the same seed gives the same bits on one machine"),
-    "compile": (
-        bool,
-        "",
-        False,
-        "compile the step: a pause, then epochs that are often faster",
-    ),
+    "compile": (bool, "", False, "compile each step: a wait that may pay in the end"),
     "json": (bool, "", False, "print the folder and the last epoch as JSON"),
 }
 NETWORK = {
