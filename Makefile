@@ -8,7 +8,7 @@ SITE := _build/html
 # Idle OpenMP threads that spin make training ten times slower beside a busy process.
 export GOMP_SPINCOUNT = 2000
 
-.PHONY: book test check lint unit notebooks execute lab bench configure clean
+.PHONY: book test check lint unit notebooks execute lab bench ledger studies configure clean
 
 # --all: a page that was built before must show its warnings again, and new styles.
 book: $(INSTALLED)
@@ -48,6 +48,13 @@ lab: $(INSTALLED)
 # For an idle machine, where threads that sleep would cost each step a wake-up.
 bench: $(INSTALLED)
 	env -u GOMP_SPINCOUNT $(BIN)/python -m tools.benchmark
+
+# Train everything that the ledger and the chapters quote anew: hours.
+ledger: $(INSTALLED) studies
+	$(BIN)/python -m tools.ledger
+
+studies: $(INSTALLED)
+	$(BIN)/python -m tools.studies
 
 configure: $(INSTALLED)
 	$(BIN)/python tools/configure.py "$(REPO)"

@@ -22,7 +22,9 @@ IMPORTS = {
     "data": {"guards"},
     "linear_gaussian": {"distributions"},
     "models": {"data", "distributions"},
-    "evaluation": {"data", "guards", "models", "objectives"},
+    "autoencoder": {"models"},
+    "records": set(),
+    "evaluation": {"data", "distributions", "guards", "models", "objectives"},
     "guards": set(),
     "distributed": set(),
     "steps": {"data", "distributed", "models", "objectives"},
@@ -53,7 +55,8 @@ models.VAE.decode models.VAE.mean_image models.VAE.forward models.VAE.sample
 training.train training.set_seed steps.train_epoch steps.take_step
 checkpoints.save checkpoints.load
 checkpoints.load_pretrained evaluation.evaluate_elbo evaluation.log_likelihood
-evaluation.active_units
+evaluation.active_units evaluation.log_likelihood_by_quadrature
+objectives.effective_beta autoencoder.AutoEncoder records.load_record
 """
 IN_A_FRESH_PROCESS = """
 import sys, vae_lib, torch

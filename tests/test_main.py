@@ -57,13 +57,15 @@ def test_a_preset_is_a_network_and_a_recipe(name, run, tmp_path):
 
 def test_each_option_reaches_the_network_or_the_recipe(run, tmp_path):
     network = {"latent_dim": 3, "hidden_dims": (6, 5), "activation": "softplus"}
-    network |= {"likelihood": "gaussian", "noise_std": 0.25}
+    network |= {"likelihood": "gaussian", "noise_std": 0.25, "learn_noise": True}
     recipe = {"epochs": 1, "batch_size": 60_001, "lr": 0.002, "schedule": "constant"}
     recipe |= {"warmup": 0.25, "beta": 0.5, "objective": "iwae", "n_samples": 3}
     recipe |= {"binarization": "sample", "clip_norm": None}
     words = ["train", "--preset", "mnist-20d", "--out", tmp_path]
     for name, value in (network | recipe).items():
-        text = "6,5" if name == "hidden_dims" else str(value).lower()
+        text = {"hidden_dims": "6,5", "learn_noise": "yes"}.get(
+            name, str(value).lower()
+        )
         words += [f"--{name.replace('_', '-')}", text]
     assert run(*words)[0] == 0
     model = load(tmp_path / "model.safetensors")

@@ -91,7 +91,7 @@ def test_the_help_spells_the_presets_out(help_of):
     table = help_of("train").partition("presets:\n")[2].rstrip().splitlines()
     rows = [line.split() for line in table]
     assert rows[0] == list(PRETRAINED)
-    for column, (config, recipe, _) in enumerate(PRETRAINED.values()):
+    for column, (config, recipe, *_) in enumerate(PRETRAINED.values()):
         words = [word for row in rows[1:] for word in (row[0], row[column + 1])]
         found = parse(*words)
         network = {name: found[name] for name in NETWORK}

@@ -76,7 +76,7 @@ def test_record_has_every_part_and_enough_rounds(record):
     assert record["memory"]["added_over_images"] > 1
     assert list(record["recipes"]["presets"]) == list(PRETRAINED)
     for name, found in record["recipes"]["presets"].items():
-        config, recipe, _ = PRETRAINED[name]
+        config, recipe, *_ = PRETRAINED[name]
         changes = recipes.changes(dataclasses.asdict(config), recipe)
         assert list(found["worse_by"]) == list(changes)
 

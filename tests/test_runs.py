@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from vae_lib import runs, training
-from vae_lib.checkpoints import CheckpointError, load
+from vae_lib.checkpoints import CheckpointError, load, save
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.runs import MODEL, train_run
 
@@ -244,6 +244,39 @@ def test_a_damaged_run_is_refused_and_left_alone(images, tmp_path, refuses):
     with refuses(CheckpointError, MODEL):
         run(tmp_path, images, resume=True)
     assert (tmp_path / MODEL).read_bytes() == damaged
+
+
+def test_a_run_starts_from_the_weights_of_a_model_and_goes_on(images, tmp_path):
+    run(tmp_path / "first", images)
+    start = load(tmp_path / "first" / MODEL)
+    changes = {"start": start, "recipe": IWAE | {"lr": 1e-12, "epochs": 2}}
+    near = run(tmp_path / "second", images, **changes)
+    assert (bits(near) - bits(start)).abs().max() < 1e-9 < bits(start).abs().max()
+    assert len(near.history.rows) == 2 and bits(start).equal(
+        bits(load(tmp_path / "first" / MODEL))
+    )
+    again = run(tmp_path / "second", images, resume=True, **changes)
+    assert bits(again).equal(bits(near))
+
+
+def test_a_start_of_another_kind_is_refused(images, tmp_path, refuses):
+    run(tmp_path / "first", images)
+    start = load(tmp_path / "first" / MODEL)
+    wider = VAEConfig(latent_dim=3, hidden_dims=(8,), n_pixels=6)
+    with refuses(ValueError, "latent_dim=3", "latent_dim=2"):
+        run(tmp_path / "second", images, config=wider, start=start)
+    assert not (tmp_path / "second").exists()
+    with refuses(ValueError, "start", "None"):  # the first had new weights
+        run(tmp_path / "first", images, start=start, resume=True)
+
+
+def test_a_run_goes_on_that_knew_fewer_fields_of_the_config(images, tmp_path):
+    run(tmp_path, images, recipe={"epochs": 2})
+    model = load(tmp_path / MODEL)
+    del model.record["config"]["learn_noise"]
+    save(tmp_path / MODEL, model, model.record, model.extra)
+    again = run(tmp_path, images, recipe={"epochs": 2}, resume=True)
+    assert len(again.history.rows) == 2
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])

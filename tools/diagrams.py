@@ -206,6 +206,26 @@ def _training_step(ax: Axes, top: float, after: bool) -> None:
         )
 
 
+def autoencoder() -> Figure:
+    """Chapter 6: an auto-encoder in training; nothing in it is random."""
+    fig, ax = _canvas(9.6, 2.9)
+    _text_box(ax, 8, 20, "$x$", rounded=True)
+    _text_box(ax, 27, 20, "encoder", width=13, height=9)
+    _text_box(ax, 48, 20, r"$z=\mu_\phi(x)$", width=13, rounded=True)
+    _text_box(ax, 69, 20, "decoder", width=13, height=9)
+    _text_box(ax, 88, 20, r"$f_\theta(z)$", rounded=True)
+    _text_box(ax, 80, 4, LOG_P, color=BLUE, width=24, height=6)
+    ax.text(8, 25.5, "$D$ pixels", ha="center", fontsize=11)
+    ax.text(48, 25.5, "$J$ numbers", ha="center", fontsize=11)
+    ax.text(88, 25.5, "$D$ parameters", ha="center", fontsize=11)
+    for start, end in ((12.4, 20.2), (33.7, 41.2), (54.7, 62.2), (75.7, 83.5)):
+        _arrow(ax, (start, 20), (end, 20))
+    _arrow(ax, (88, 17.2), (88, 7.3), color=BLUE)
+    ax.plot((8, 8, 72, 72), (17.3, 11, 11, 9), color=BLUE, linewidth=1.2)
+    _arrow(ax, (72, 9), (72, 7.3), color=BLUE)
+    return fig
+
+
 def vae_architecture() -> Figure:
     """Chapter 7: a VAE in training, noise in red, the loss layer in blue."""
     fig, ax = _canvas(9.6, 3.5)
@@ -296,6 +316,7 @@ FIGURES = {
     "elbo-gap.svg": elbo_gap,
     "gaussian-kl.svg": gaussian_kl_price,
     "reparameterization.svg": reparameterization,
+    "autoencoder.svg": autoencoder,
     "vae-architecture.svg": vae_architecture,
     "cover.png": cover,
 }

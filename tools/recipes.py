@@ -49,7 +49,7 @@ def changes(config: dict, recipe: dict) -> dict[str, dict]:
 
 def validation_elbo(preset: str, change: dict, epochs: int) -> float | None:
     """After so many epochs, in nats; None if the loss became infinite or NaN."""
-    config, recipe, _ = PRETRAINED[preset]
+    config, recipe, *_ = PRETRAINED[preset]
     names = {field.name for field in dataclasses.fields(config)}
     config = dataclasses.replace(
         config, **{key: change[key] for key in change.keys() & names}
@@ -73,7 +73,7 @@ def main() -> None:
     n_validation = len(load_mnist("train").images) - N_TRAIN
     result = {"train_images": N_TRAIN, "validation_images": n_validation}
     result |= {"epochs": epochs, "presets": {}}
-    for preset, (config, recipe, _) in PRETRAINED.items():
+    for preset, (config, recipe, *_) in PRETRAINED.items():
         best, worse_by = validation_elbo(preset, {}, epochs), {}
         for name, change in changes(dataclasses.asdict(config), recipe).items():
             found = validation_elbo(preset, change, epochs)

@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train a model that ships.")
     parser.add_argument("name", choices=PRETRAINED)
     name = parser.parse_args().name
-    config, recipe, _ = PRETRAINED[name]
+    config, recipe, *_ = PRETRAINED[name]
     images = load_mnist("train").images
     set_seed(0)
     model = VAE.from_data(config, images)

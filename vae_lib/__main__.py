@@ -80,6 +80,7 @@ def run_train(arguments: Namespace) -> None:
             recipe,
             seed=arguments.seed,
             resume=arguments.resume,
+            start=preset.start and load_pretrained(preset.start),
             device=arguments.device,
             compile=arguments.compile,
             progress=sys.stderr.isatty(),

@@ -35,6 +35,8 @@ class VAEConfig:
         likelihood: p(x|z): "bernoulli", "gaussian" or "continuous_bernoulli".
         n_pixels: D, the dimension of x.
         noise_std: standard deviation of the "gaussian" likelihood; others ignore it.
+        learn_noise: train this standard deviation too, from noise_std on; start near
+            the expected error: Adam moves its logarithm by hardly more than lr a step.
 
     Raises ValueError if a value is out of range or a name unknown.
     """
@@ -45,6 +47,7 @@ class VAEConfig:
     likelihood: str = "bernoulli"
     n_pixels: int = 784
     noise_std: float = 1.0
+    learn_noise: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden_dims", tuple(self.hidden_dims))  # from JSON
@@ -95,6 +98,9 @@ class VAE(nn.Module):
         self.encoder = _mlp((config.n_pixels, *hidden, 2 * config.latent_dim), config)
         self.decoder = _mlp((config.latent_dim, *hidden[::-1], config.n_pixels), config)
         self.register_buffer("input_mean", torch.zeros(config.n_pixels))
+        if config.learn_noise:  # log s^2 of the Gaussian likelihood, one for all pixels
+            start = torch.tensor(2 * math.log(config.noise_std))
+            self.noise_logvar = nn.Parameter(start)
         self.history = None  # training.train keeps its TrainingHistory here
 
     @classmethod
@@ -141,8 +147,9 @@ class VAE(nn.Module):
             return distributions.bernoulli_log_prob(x, x_params)
         if self.config.likelihood == "continuous_bernoulli":
             return distributions.continuous_bernoulli_log_prob(x, x_params)
-        logvar = torch.full_like(x, 2 * math.log(self.config.noise_std))
-        return distributions.gaussian_log_prob(x, x_params, logvar)
+        logvar = 2 * math.log(self.config.noise_std)
+        logvar = self.noise_logvar if self.config.learn_noise else x.new_tensor(logvar)
+        return distributions.gaussian_log_prob(x, x_params, logvar.expand_as(x))
 
     def forward(
         self,

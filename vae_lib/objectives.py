@@ -53,3 +53,45 @@ def importance_weighted_bound(log_w: Tensor) -> Tensor:
         got = tuple(log_w.shape)
         raise ValueError(f"expected log_w of shape (K, B) with K >= 1, got {got}")
     return torch.logsumexp(log_w, dim=0) - math.log(log_w.shape[0])
+
+
+def effective_beta(
+    log_likelihood: str,
+    kl: str,
+    *,
+    batch_size: int,
+    n_pixels: int,
+    latent_dim: int,
+    kl_weight: float = 1.0,
+) -> float:
+    """The beta of the ``elbo`` that a loss maximises whose two terms are scaled apart.
+
+    Such a loss is minus the log-likelihood plus kl_weight times the KL, each reduced in
+    its own way; up to a common factor it is minus the ELBO with this beta.
+
+    Args:
+        log_likelihood: reduction of -log p(x|z) over B images and D pixels: "sum",
+            "batchmean" (summed over pixels, averaged over images) or "mean" (averaged
+            over both).
+        kl: reduction of the KL over B images and J latent dimensions, named likewise.
+        batch_size, n_pixels, latent_dim: B, D and J.
+        kl_weight: the factor that the code itself puts before its reduced KL.
+
+    Returns:
+        The factor of a KL summed over J beside a log-likelihood summed over D; a pure
+        number, without unit.
+
+    Raises ValueError if a reduction is unknown or a number is not positive.
+    Book: eq-effective-beta.
+    """
+    numbers = (batch_size, n_pixels, latent_dim, kl_weight)
+    if not all(0 < number < math.inf for number in numbers):
+        raise ValueError(f"expected sizes and kl_weight > 0, got {numbers}")
+    divided_by = []
+    for reduction, width in ((log_likelihood, n_pixels), (kl, latent_dim)):
+        divisors = {"sum": 1, "batchmean": batch_size, "mean": batch_size * width}
+        if reduction not in divisors:
+            listed = ", ".join(divisors)
+            raise ValueError(f"expected a reduction among {listed}, got {reduction!r}")
+        divided_by.append(divisors[reduction])
+    return kl_weight * divided_by[0] / divided_by[1]

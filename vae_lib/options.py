@@ -68,6 +68,11 @@ def number_or_none(text: str) -> float | None:
     return None if text == "none" else float(text)
 
 
+def yes_or_no(text: str) -> bool:
+    """Whether the word is yes."""
+    return one_of(("yes", "no"))(text) == "yes"
+
+
 # Options by their names in the library: type or choices, metavar, default, help.
 # A bool is a switch; an option whose default is None must be given.
 DEVICE = {
@@ -87,6 +92,12 @@ NETWORK = {
     "activation": (ACTIVATIONS, "NAME", OF_PRESET, "function between the layers"),
     "likelihood": (LIKELIHOODS, "NAME", OF_PRESET, "p(x|z) of a pixel"),
     "noise_std": (float, "STD", OF_PRESET, "standard deviation of gaussian pixels"),
+    "learn_noise": (
+        yes_or_no,
+        "yes|no",
+        OF_PRESET,
+        "train that standard deviation as well",
+    ),
 }
 RECIPE = {
     "epochs": (integer, "N", OF_PRESET, "passes over the digits"),
@@ -180,7 +191,7 @@ def as_option(name: str) -> str:
 def describe_presets() -> str:
     """A table of what each preset stands for, in the words that the options take."""
     columns = []
-    for name, (config, recipe, _) in PRETRAINED.items():
+    for name, (config, recipe, *_) in PRETRAINED.items():
         values = {key: asdict(config)[key] for key in NETWORK}
         parameters = inspect.signature(train).parameters
         values |= {key: recipe.get(key, parameters[key].default) for key in RECIPE}
@@ -194,4 +205,6 @@ def as_text(value: object) -> str:
     """A value as it is written after its option."""
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "none" if value is None else str(value)

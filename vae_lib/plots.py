@@ -62,8 +62,8 @@ def plot_curves(
 ) -> Figure:
     """Named curves over x (n,), each with its own colour and line style.
 
-    errors gives standard errors by the curves' names, drawn as bars of one error up and
-    down; log names the logarithmic axes: "", "x", "y" or "xy".
+    errors gives half lengths of error bars by the curves' names, such as a standard
+    error of each point; log names the logarithmic axes: "", "x", "y" or "xy".
     """
     fig, ax = plt.subplots(figsize=(6, 3.6))
     looks = zip(("-", "--", "-.", ":") * 3, "osD^" * 3, strict=True)

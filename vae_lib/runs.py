@@ -16,7 +16,7 @@ from torch import Tensor
 from vae_lib.checkpoints import load, save
 from vae_lib.data import binarize
 from vae_lib.distributed import process_group, rank
-from vae_lib.guards import pick_device
+from vae_lib.guards import pick_device, require
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.steps import Epoch
 from vae_lib.training import TrainingHistory, set_seed, train
@@ -32,6 +32,7 @@ def train_run(
     *,
     seed: int = 0,
     resume: bool = False,
+    start: VAE | None = None,
     **options,
 ) -> VAE:
     """Train a model by this recipe in this folder, or go on with the one there.
@@ -43,6 +44,8 @@ def train_run(
         recipe: arguments of ``training.train``, epochs among them.
         seed: of weights, order and noise; a run that goes on keeps its own.
         resume: go on if there is a model; it must have this config and recipe.
+        start: a loaded model of this config whose weights to start from; None for new
+            ones. Adam and its schedule start afresh.
         options: further arguments of ``training.train`` that change no bit.
 
     Returns the model with its history. Raises ValueError if there is a model and resume
@@ -50,14 +53,20 @@ def train_run(
     """
     path = Path(folder) / MODEL
     made_by = {"config": asdict(config), "recipe": recipe}
-    made_by = json.loads(json.dumps(made_by | {"data": {"n_images": len(images)}}))
+    data = {"n_images": len(images)}
+    if start is not None:
+        require(start.config == config, f"a start like {config}", start.config)
+        data["start"] = start.record["sha256"]
+    made_by = json.loads(json.dumps(made_by | {"data": data}))
     with process_group():
         if path.exists():
             if not resume:
                 got = repr(str(folder))
                 raise ValueError(f"expected a folder without a model, got {got}")
             model = load(path)
-            check_same(made_by, model.record)
+            # The model's own: an older file lacks what VAEConfig has gained since.
+            own = json.loads(json.dumps(asdict(model.config)))
+            check_same(made_by, model.record | {"config": own})
             made_by["seed"] = model.record["seed"]
             model.to(pick_device(options.get("device", "auto")))  # before its moments
             restore(model)
@@ -65,6 +74,8 @@ def train_run(
             path.parent.mkdir(parents=True, exist_ok=True)
             set_seed(seed)
             model = VAE.from_data(config, images)
+            if start is not None:
+                model.load_state_dict(start.state_dict())
             made_by["seed"] = seed
         for left in path.parent.glob(f".{MODEL}.*.tmp"):  # by a save that was killed
             left.unlink(missing_ok=True)

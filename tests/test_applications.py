@@ -1,0 +1,332 @@
+"""The statements of chapter 11, and the functions that its notebook defines."""
+
+import ast
+import math
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import auc as area_under
+from sklearn.metrics import roc_auc_score, roc_curve
+from torch import Tensor
+from torch.distributions import Chi2, MultivariateNormal, Normal, kl_divergence
+from torch.testing import assert_close
+
+from vae_lib.distributions import bernoulli_log_prob, gaussian_log_prob
+from vae_lib.linear_gaussian import LinearGaussianModel
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "book" / "11-applications.md"
+NOTEBOOK = ROOT / "notebooks" / "11-applications.ipynb"
+SEEN = torch.tensor([True, False, True, True, False])
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="module")
+def book() -> dict:
+    """What the notebook imports and the functions it defines, without running it."""
+    cells = [c for c in nbformat.read(NOTEBOOK, 4).cells if c.cell_type == "code"]
+    source = "\n".join(
+        c.source for c in cells if "setup" not in c.metadata.get("tags", [])
+    )
+    kinds = ast.Import | ast.ImportFrom | ast.FunctionDef
+    body = [node for node in ast.parse(source).body if isinstance(node, kinds)]
+    names = {}
+    exec(compile(ast.Module(body, []), str(NOTEBOOK), "exec"), names)
+    return names
+
+
+@pytest.fixture
+def model() -> LinearGaussianModel:
+    weight = torch.tensor(
+        [[1.0, 0.4], [-0.3, 1.1], [0.8, 0.2], [0.1, -0.7], [0.5, 0.5]]
+    )
+    return LinearGaussianModel(weight, torch.tensor([0.2, 0.0, -1.0, 0.3, 0.1]), 0.6)
+
+
+def part_of(model: LinearGaussianModel, seen: Tensor) -> LinearGaussianModel:
+    """The model of some of the pixels: the other rows are left out."""
+    return LinearGaussianModel(model.weight[seen], model.mean[seen], model.noise_std)
+
+
+def moments(model: LinearGaussianModel) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of x."""
+    identity = torch.eye(len(model.mean))
+    return model.mean, model.weight @ model.weight.T + model.noise_std**2 * identity
+
+
+def conditional(model: LinearGaussianModel, x: Tensor) -> MultivariateNormal:
+    """p(x_hidden | x_seen) by the formula for Gaussian vectors: z takes no part."""
+    mean, c = moments(model)
+    gain = c[~SEEN][:, SEEN] @ torch.linalg.inv(c[SEEN][:, SEEN])
+    at = mean[~SEEN] + (x[:, SEEN] - mean[SEEN]) @ gain.T
+    return MultivariateNormal(at, c[~SEEN][:, ~SEEN] - gain @ c[SEEN][:, ~SEEN])
+
+
+@pytest.mark.equation("eq-observed-posterior")
+def test_code_given_a_part_predicts_the_rest_as_gaussian_conditioning_does(model):
+    x = model.sample(6)
+    mean, covariance = part_of(model, SEEN).posterior(x[:, SEEN])
+    rest = part_of(model, ~SEEN)
+    noise = rest.noise_std**2 * torch.eye(2)
+    spread = rest.weight @ covariance @ rest.weight.T + noise
+    exact = conditional(model, x)
+    assert_close(mean @ rest.weight.T + rest.mean, exact.mean)
+    assert_close(spread.expand(6, 2, 2), exact.covariance_matrix)
+    difference = model.log_evidence(x) - part_of(model, SEEN).log_evidence(x[:, SEEN])
+    assert_close(difference, exact.log_prob(x[:, ~SEEN]))
+
+
+@pytest.mark.equation("eq-observed-posterior")
+def test_bernoulli_pixels_out_of_sight_drop_out_of_the_posterior(book):
+    """By brute force: sum p(x, z) over all values of the hidden pixels."""
+    z = torch.linspace(-6, 6, 241)[:, None, None]  # (nodes, 1, 1)
+    logits = z * torch.tensor([1.0, -2.0, 0.5, 1.5, 3.0]) + 0.3
+    x = torch.tensor([[1.0, 0.0, 0.0, 1.0, 0.0]])
+    fillings = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 2)  # (4, 2)
+    full = x.repeat(4, 1)
+    full[:, ~SEEN] = fillings
+    prior = Normal(0.0, 1.0).log_prob(z[:, 0])
+    joint = bernoulli_log_prob(full, logits) + prior  # (nodes, 4)
+    by_hand = joint.logsumexp(1)
+    ours = book["seen_log_prob"](x, logits, SEEN)[:, 0] + prior[:, 0]
+    assert_close(ours, by_hand)
+    # and the filling's probability is a mean over the posterior of the code
+    posterior = by_hand.softmax(0)
+    hidden = bernoulli_log_prob(fillings, logits[..., ~SEEN]).exp()  # (nodes, 4)
+    expected = joint.logsumexp(0).softmax(0)
+    assert_close(posterior @ hidden, expected)
+
+
+def weighted_draws(model, x, mu, logvar, n_trials: int, k: int) -> tuple[Tensor, ...]:
+    z = mu + (0.5 * logvar).exp() * torch.randn(n_trials, k, 2)
+    zero = torch.zeros(2)
+    log_w = part_of(model, SEEN).log_p_x_given_z(x[:, SEEN], z)
+    log_w = log_w + gaussian_log_prob(z, zero, zero) - gaussian_log_prob(z, mu, logvar)
+    return z, log_w  # (trials, K, 2), (trials, K)
+
+
+@pytest.mark.equation("eq-self-normalised")
+def test_weighted_mean_has_the_error_that_the_formula_predicts(model, book):
+    x = model.sample(1)
+    mean, covariance = part_of(model, SEEN).posterior(x[:, SEEN])
+    mu, logvar = mean[0] + 0.2, covariance.diagonal().log() + 0.5
+    z, log_w = weighted_draws(model, x, mu, logvar, 2000, 400)
+    estimates = (book["weights"](log_w.T).T[..., None] * z).sum(1)  # (trials, 2)
+    # E_q[(w / E w)^2 (h - h0)^2] on a fine grid
+    nodes = torch.cartesian_prod(*[torch.linspace(-7, 7, 701)] * 2)
+    log_q = gaussian_log_prob(nodes, mu, logvar)
+    log_p = MultivariateNormal(mean[0], covariance).log_prob(nodes)
+    ratio = (2 * log_p - log_q).exp() * (14 / 700) ** 2
+    predicted = (ratio[:, None] * (nodes - mean) ** 2).sum(0) / 400
+    assert_close(estimates.var(0) / predicted, torch.ones(2), rtol=0, atol=0.15)
+    error = (estimates.mean(0) - mean[0]).abs()
+    assert (error < 4 * (predicted / 2000).sqrt() + 1e-3).all()
+
+
+@pytest.mark.equation("eq-self-normalised")
+def test_the_effective_sample_size_lies_between_one_and_all(book):
+    effective = book["effective_sample_size"]
+    assert_close(effective(torch.full((50, 1), 1 / 50)), torch.tensor([50.0]))
+    assert_close(effective(torch.eye(50)[:, :1]), torch.ones(1))
+    weights = book["weights"](3 * torch.randn(50, 100) - 700)
+    assert_close(weights.sum(0), torch.ones(100))
+    assert ((effective(weights) >= 1) & (effective(weights) <= 50)).all()
+
+
+def test_metropolis_step_keeps_the_posterior_and_pseudo_gibbs_does_not():
+    """Five codes, four fillings: the chain is a matrix, and nothing is sampled."""
+    joint = torch.rand(4, 5) ** 3
+    joint = joint / joint.sum()  # p(x_H, z | x_O)
+    likelihood, posterior = joint / joint.sum(0), joint / joint.sum(1, keepdim=True)
+    q = torch.rand(4, 5).softmax(1)  # q(z | x_H, x_O)
+    w = joint / q  # weights, up to p(x_O)
+
+    def chain(q: Tensor, accepts: bool) -> Tensor:
+        """P[x, z, x', z']: first the code moves, then the filling is drawn anew."""
+        ratio = (w[:, None, :] / w[:, :, None]).clamp(max=1.0)  # (x, z, z')
+        move = q[:, None, :] * (ratio if accepts else torch.ones_like(ratio))
+        move = move + torch.diag_embed(1 - move.sum(2))
+        return torch.einsum("xab,yb->xayb", move, likelihood)
+
+    def after(q: Tensor, accepts: bool) -> Tensor:
+        return torch.einsum("xa,xayb->yb", joint, chain(q, accepts))
+
+    assert_close(after(q, accepts=True), joint)
+    assert (after(q, accepts=False) - joint).abs().sum() > 0.05
+    assert_close(after(posterior, accepts=False), joint)
+
+
+@pytest.mark.equation("eq-mmse")
+def test_squared_error_splits_at_the_conditional_mean(model):
+    """Any linear estimate under the exact model: moments, no sampling."""
+    _, c = moments(model)
+    gain = c @ torch.linalg.inv(c + 0.5**2 * torch.eye(5))  # E[x|y] - mean
+
+    def error(g: Tensor) -> Tensor:
+        """E|x - g y|^2 of centred x and y = x + noise."""
+        rest = torch.eye(5) - g
+        return torch.trace(rest @ c @ rest.T) + 0.25 * torch.trace(g @ g.T)
+
+    for g in (torch.eye(5), torch.zeros(5, 5), torch.randn(5, 5)):
+        apart = torch.trace((gain - g) @ (c + 0.25 * torch.eye(5)) @ (gain - g).T)
+        assert_close(error(g), error(gain) + apart)
+    # through the code: E[x|y] = E[E[x|y,z]|y], where y alone adds variance to noise
+    x = model.sample(7)
+    noisy = LinearGaussianModel(model.weight, model.mean, math.hypot(0.6, 0.5))
+    z = noisy.posterior(x)[0]
+    decoded = z @ model.weight.T + model.mean
+    share = 0.6**2 / (0.6**2 + 0.5**2)
+    assert_close(
+        decoded + share * (x - decoded), model.mean + (x - model.mean) @ gain.T
+    )
+
+
+@pytest.mark.equation("eq-noisy-pixel")
+@pytest.mark.parametrize("s", [0.1, 0.5, 2.0])
+def test_noisy_pixel_adds_to_the_logit_what_bayes_rule_says(book, s):
+    y, logits = torch.linspace(-1, 2, 31)[:, None], torch.tensor([[-3.0], [0.4], [2.0]])
+    y, logits = y.expand(31, 3)[..., None], logits.expand(3, 1)
+    lit = torch.sigmoid(logits) * Normal(1.0, s).log_prob(y).exp()
+    dark = torch.sigmoid(-logits) * Normal(0.0, s).log_prob(y).exp()
+    restored = torch.sigmoid(book["restored_logit"](y, logits, s))
+    if s >= 0.5:  # else the densities underflow before their ratio does
+        assert_close(restored, lit / (lit + dark))
+        ours = book["noisy_log_prob"](y, logits, s) + Normal(0.0, s).log_prob(y)[..., 0]
+        assert_close(ours, (lit + dark).log()[..., 0])
+    assert ((restored >= 0) & (restored <= 1)).all()
+    assert_close(book["restored_logit"](torch.tensor(0.5), logits, s), logits)
+
+
+@pytest.mark.equation("eq-shell")
+@pytest.mark.parametrize("latent_dim", [1, 2, 20, 200])
+def test_squared_length_of_a_normal_vector_has_mean_j_and_variance_2j(latent_dim):
+    nodes, mass = (torch.tensor(a) for a in np.polynomial.hermite_e.hermegauss(8))
+    mass = mass / mass.sum()
+    mean = mass @ nodes**2
+    variance = mass @ nodes**4 - mean**2
+    chi2 = Chi2(torch.tensor(float(latent_dim)))
+    assert_close(latent_dim * mean, chi2.mean)
+    assert_close(latent_dim * variance, chi2.variance)
+    t = torch.linspace(0, 1, 11)  # coordinates of (1-t) z + t z' have variance:
+    pairs = torch.cartesian_prod(nodes, nodes)
+    both = torch.cartesian_prod(mass, mass).prod(1)
+    on_line = (pairs[:, :1] * (1 - t) + pairs[:, 1:] * t) ** 2  # (pairs, t)
+    assert_close(both @ on_line, (1 - t) ** 2 + t**2)
+    assert float((both @ on_line).min()) == pytest.approx(0.5)
+
+
+@pytest.mark.equation("eq-great-circle")
+def test_great_circle_keeps_the_length_and_turns_evenly(book):
+    a, b = torch.randn(2, 9, 20)
+    b = b * (a.norm(dim=1) / b.norm(dim=1))[:, None]
+    path = torch.stack([book["great_circle"](a, b, t) for t in np.linspace(0, 1, 11)])
+    assert_close(path[0], a)
+    assert_close(path[-1], b)
+    assert_close(path.norm(dim=2), a.norm(dim=1).expand(11, 9))
+    step = torch.cosine_similarity(path[1:], path[:-1], dim=2).arccos()
+    assert_close(step, step[0].expand(10, 9))
+    # stays in the plane of its ends
+    stack = torch.stack([a, b, path[4]], 1)  # (9, 3, 20)
+    assert torch.linalg.svdvals(stack)[:, 2].max() < 1e-10
+
+
+@pytest.mark.equation("eq-great-circle")
+def test_quarter_turn_between_two_draws_has_the_law_of_the_prior():
+    """Linear in two independent normal vectors: its covariance decides."""
+    for t in torch.linspace(0, 1, 7):
+        turn = torch.tensor([torch.cos(math.pi * t / 2), torch.sin(math.pi * t / 2)])
+        assert_close(turn @ turn, torch.tensor(1.0))
+
+
+@pytest.mark.equation("eq-auc")
+@pytest.mark.parametrize("ties", [False, True])
+def test_area_under_the_curve_counts_pairs(book, ties):
+    normal, odd = torch.randn(150), torch.randn(90) + 0.7
+    if ties:
+        normal, odd = normal.round(), odd.round()
+    truth = np.r_[np.zeros(150), np.ones(90)]
+    scores = torch.cat([normal, odd]).numpy()
+    pairs = [float(o > n) + 0.5 * float(o == n) for o in odd for n in normal]
+    found, _ = book["auc"](normal, odd)
+    assert found == pytest.approx(sum(pairs) / len(pairs))
+    assert found == pytest.approx(roc_auc_score(truth, scores))
+    false_alarms, hits, _ = roc_curve(truth, scores)
+    assert found == pytest.approx(area_under(false_alarms, hits))
+    assert book["auc"](-normal, -odd)[0] == pytest.approx(1 - found)
+    assert book["auc"](normal.exp(), odd.exp())[0] == pytest.approx(found)
+
+
+@pytest.mark.equation("eq-auc")
+def test_standard_error_of_the_area_is_the_spread_over_repeats(book):
+    auc = book["auc"]
+    areas = [auc(torch.randn(80), torch.randn(60) + 0.8)[0] for _ in range(2000)]
+    _, error = auc(torch.randn(4000), torch.randn(3000) + 0.8)
+    assert torch.tensor(areas).std() == pytest.approx(error * math.sqrt(50), rel=0.1)
+    mean = float(Normal(0.0, 1.0).cdf(torch.tensor(0.8 / math.sqrt(2))))
+    assert torch.tensor(areas).mean() == pytest.approx(mean, abs=0.006)
+
+
+@pytest.mark.equation("eq-other-source")
+def test_mean_log_probability_is_minus_entropy_minus_divergence(model):
+    p, r = torch.rand(2, 12).softmax(1)
+    entropy, divergence = -(r @ r.log()), r @ (r / p).log()
+    assert_close(r @ p.log(), -entropy - divergence)
+    # densities: a Gaussian source r and the exact model, by moments
+    mean, c = moments(model)
+    source = MultivariateNormal(mean + 0.3, 0.2 * c)
+    model_p = MultivariateNormal(mean, c)
+    difference = source.mean - mean
+    quadratic = torch.trace(torch.linalg.solve(c, source.covariance_matrix))
+    quadratic = quadratic + difference @ torch.linalg.solve(c, difference)
+    average = -0.5 * (5 * math.log(2 * math.pi) + torch.logdet(c) + quadratic)
+    assert_close(average, -source.entropy() - kl_divergence(source, model_p))
+    # the narrower source scores higher under p than p's own draws do
+    assert average > -model_p.entropy()
+
+
+@pytest.mark.equation("eq-other-source")
+def test_perfect_model_is_fooled_by_its_own_most_probable_picture(book):
+    """Score -log p of the true distribution, anomalies all at its mode: area 0."""
+    p = torch.tensor([0.3, 0.25, 0.25, 0.2])
+    normal = -p.log()[torch.multinomial(p, 5000, replacement=True)]
+    odd = -p.log()[torch.zeros(100, dtype=torch.int64)]
+    assert book["auc"](normal, odd)[0] == pytest.approx(0.15, abs=0.02)  # ties: 0.3 / 2
+
+
+def test_letter_is_drawn_as_mnist_draws_digits(book):
+    torch.set_default_dtype(torch.float32)
+    for character in "AhWj":
+        picture = book["letter"](character, "DejaVuSans").reshape(28, 28)
+        lit = (picture > 0).nonzero()
+        assert (lit.max(0).values - lit.min(0).values + 1).max() == 20
+        grid = torch.arange(28.0) + 0.5
+        centre = torch.stack([picture.sum(1) @ grid, picture.sum(0) @ grid])
+        # within half a pixel, unless the box would leave the frame
+        assert ((centre / picture.sum() - 14).abs() <= 0.51).all(), character
+        assert picture.min() >= 0 and picture.max() <= 1
+
+
+def test_tables_of_the_page_are_what_the_notebook_printed():
+    """Each number of a result table, rounded as it is there, is in the output."""
+    cells = [c for c in nbformat.read(NOTEBOOK, 4).cells if c.cell_type == "code"]
+    outputs = [o.get("text", "") for c in cells for o in c.outputs]
+    printed = [float(n) for n in re.findall(r"-?\d+\.?\d*", " ".join(outputs))]
+    rows = re.findall(r"^\| [^\n]* \|$", PAGE.read_text("utf-8"), re.MULTILINE)
+    numbers = [
+        n for row in rows for n in re.findall(r"(?<=[ |])\d+\.\d+(?=[ |%(])", row)
+    ]
+    assert len(numbers) > 50
+    for number in numbers:
+        unit = 10.0 ** -len(number.split(".")[1])
+        close = (abs(value - float(number)) <= 0.51 * unit for value in printed)
+        assert any(close), number

@@ -1,0 +1,330 @@
+"""The statements of chapter 10: what a dimension costs, and when it switches off."""
+
+import itertools
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
+from torch.testing import assert_close
+
+from vae_lib.distributions import gaussian_kl
+from vae_lib.evaluation import active_units, evaluate_elbo
+from vae_lib.linear_gaussian import LinearGaussianModel
+from vae_lib.models import VAE, VAEConfig
+from vae_lib.objectives import elbo
+from vae_lib.records import load_record
+
+PAGE = Path(__file__).parents[1] / "book" / "10-latent-dimensions.md"
+SPECTRUM = torch.tensor([4.0, 2.0, 2.0, 1.0, 0.5], dtype=torch.float64)
+NODES, WEIGHTS = (torch.tensor(a) for a in np.polynomial.hermite_e.hermegauss(40))
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def x() -> Tensor:
+    """Images (200, 5) whose covariance has the eigenvalues SPECTRUM, exactly."""
+    white, _ = torch.linalg.qr(torch.randn(200, 5) - torch.randn(1, 5))
+    white = torch.linalg.qr(white - white.mean(0))[0] * math.sqrt(200)
+    axes, _ = torch.linalg.qr(torch.randn(5, 5))
+    return white * SPECTRUM.sqrt() @ axes.T + torch.randn(5)
+
+
+def mean_elbo(x, weight, mean, noise, mu, variance, beta=1.0) -> Tensor:
+    """Average beta-ELBO of a linear decoder, its expectations in closed form."""
+    error = (x - mean - mu @ weight.T).square().sum(
+        1
+    ) + variance @ weight.square().T @ (torch.ones(len(mean)))
+    log_p = -0.5 * error / noise**2 - len(mean) / 2 * math.log(2 * math.pi * noise**2)
+    return elbo(log_p, gaussian_kl(mu, variance.log()), beta=beta).mean()
+
+
+def optimum(x: Tensor, latent_dim: int, tau: float) -> tuple[Tensor, ...]:
+    """Weight, mean, mu (N, J) and variance (N, J) of the page's theorem."""
+    mean = x.mean(0)
+    eigenvalues, vectors = torch.linalg.eigh(torch.cov(x.T, correction=0))
+    eigenvalues, vectors = eigenvalues.flip(0)[:latent_dim], vectors.flip(1)
+    weight = vectors[:, :latent_dim] * (eigenvalues - tau).clamp(min=0).sqrt()
+    kept = eigenvalues.clamp(min=tau)
+    mu = (x - mean) @ weight / kept
+    return weight, mean, mu, (tau / kept).expand_as(mu)
+
+
+@pytest.mark.equation("eq-kl-per-dimension")
+def test_divergence_is_a_sum_over_dimensions():
+    mu, logvar = torch.randn(50, 4), torch.randn(50, 4)
+    one = kl_divergence(Normal(mu, (0.5 * logvar).exp()), Normal(0.0, 1.0)).mean(0)
+    by_hand = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).mean(0)
+    assert_close(by_hand, one)
+    assert_close(one.sum(), gaussian_kl(mu, logvar).mean())
+
+
+@pytest.mark.equation("eq-kl-per-dimension", "eq-active-units")
+def test_active_dimension_costs_at_least_half_its_variance():
+    for shift, width in itertools.product((0.0, 0.5), (1e-6, 0.1, 1.0)):
+        mu, logvar = shift + width * torch.randn(300, 3), 0.3 * torch.randn(300, 3)
+        cost = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).mean(0)
+        least = 0.5 * (mu.var(0, correction=0) + mu.mean(0) ** 2)
+        assert (cost >= least).all()
+        rest = 0.5 * (logvar.exp() - 1 - logvar).mean(0)
+        assert_close(cost - least, rest)
+
+
+@pytest.mark.equation("eq-active-units")
+def test_units_are_counted_by_the_variance_of_the_mean():
+    """An encoder that reads one pixel for each dimension, scaled to a variance."""
+    variances = torch.tensor([0.5, 0.0101, 0.0099, 0.0])
+    pixels = torch.randn(400, 4)
+    pixels = (pixels - pixels.mean(0)) / pixels.std(0)
+    config = VAEConfig(4, (), n_pixels=4, likelihood="gaussian")
+    model = VAE(config).double()
+    weight = torch.cat([variances.sqrt().diag(), torch.randn(4, 4)])
+    model.encoder[0].weight.data, model.encoder[0].bias.data = weight, torch.ones(8)
+    assert active_units(model, pixels) == 2
+    assert active_units(model, pixels, threshold=0.005) == 3
+
+
+@pytest.mark.equation("eq-active-units")
+def test_inactive_dimension_may_cost_and_tell():
+    narrow, wide = Normal(0.0, 0.1), Normal(0.0, 1.0)  # of two kinds of images
+    z = torch.linspace(-8, 8, 160_001)
+    densities = torch.stack([q.log_prob(z).exp() for q in (narrow, wide)])
+    ratio = (densities.log() - densities.mean(0).log()).nan_to_num(neginf=0.0)
+    told = torch.trapezoid(densities * ratio, z).mean()
+    cost = gaussian_kl(torch.zeros(2, 1), torch.tensor([[0.1], [1.0]]).log() * 2).mean()
+    assert 0.3 < told < math.log(2) and told < cost
+    assert torch.zeros(2).var() == 0
+
+
+@pytest.mark.equation("eq-beta-noise")
+@pytest.mark.parametrize("beta", [0.2, 3.0])
+def test_weight_and_noise_are_one_knob_for_any_network(beta):
+    config = VAEConfig(3, (7,), n_pixels=6, likelihood="gaussian", noise_std=0.4)
+    noisier = replace(config, noise_std=0.4 * math.sqrt(beta))
+    model, other = VAE(config).double(), VAE(noisier).double()
+    other.load_state_dict(model.state_dict())
+    x, eps = torch.randn(9, 6), torch.randn(9, 3)
+    a, b = model(x, eps=eps), other(x, eps=eps)
+    left = elbo(a.log_p_x_given_z, a.kl, beta=beta)
+    s2 = 0.4**2
+    constant = 3 * (beta * math.log(2 * math.pi * beta * s2) - math.log(math.tau * s2))
+    assert_close(left, beta * elbo(b.log_p_x_given_z, b.kl) + constant)
+    assert not torch.allclose(left, elbo(b.log_p_x_given_z, b.kl) + constant)
+
+
+@pytest.mark.equation("eq-linear-optimum")
+@pytest.mark.parametrize("tau", [0.3, 0.7, 1.5, 3.0, 5.0])
+def test_optimum_is_tight_and_no_random_start_gets_above_it(x, tau):
+    weight, mean, mu, variance = optimum(x, 3, tau)
+    best = mean_elbo(x, weight, mean, math.sqrt(tau), mu, variance)
+    exact = LinearGaussianModel(weight, mean, math.sqrt(tau))
+    assert_close(best, exact.log_evidence(x).mean())
+    posterior_mean, covariance = exact.posterior(x)
+    assert_close(mu, posterior_mean)
+    assert_close(covariance, variance[0].diag())
+    ends = [ascend(x, 3, tau) for _ in range(2)]
+    for value, columns, variances in ends:
+        assert value < best + 1e-9
+        assert best - value < 1e-3
+        assert int((columns > 0.03).sum()) == int((SPECTRUM[:3] > tau).sum())
+        predicted = (1 - tau / SPECTRUM[:3]).clamp(min=0)
+        assert_close(
+            variances.sort().values, predicted.sort().values, atol=0.03, rtol=0
+        )
+
+
+def ascend(x: Tensor, latent_dim: int, tau: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Value, squared lengths of the columns, variances of the means, after a fit."""
+    d = x.shape[1]
+    weight, rows = torch.randn(d, latent_dim), 0.1 * torch.randn(d, latent_dim)
+    mean, logvar = torch.zeros(d), torch.zeros(latent_dim)
+    parameters = [p.requires_grad_() for p in (weight, rows, mean, logvar)]
+    optimizer = torch.optim.LBFGS(
+        parameters, max_iter=120, line_search_fn="strong_wolfe", tolerance_change=0
+    )
+
+    def value() -> Tensor:
+        mu = (x - x.mean(0)) @ rows
+        variance = logvar.exp().expand_as(mu)
+        return mean_elbo(x, weight, mean, math.sqrt(tau), mu, variance)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = -value()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    mu = ((x - x.mean(0)) @ rows).detach()
+    columns = weight.detach().square().sum(0)
+    return value().detach(), columns, mu.var(0, correction=0)
+
+
+@pytest.mark.equation("eq-linear-optimum")
+def test_code_is_empty_when_the_noise_exceeds_the_largest_eigenvalue(x):
+    weight, _, mu, variance = optimum(x, 3, 4.01)
+    assert (weight == 0).all() and (mu == 0).all() and (variance == 1).all()
+    weight, _, mu, _ = optimum(x, 3, 3.99)
+    assert int((weight.square().sum(0) > 1e-6).sum()) == 1
+    assert_close(mu.var(0, correction=0).max(), torch.tensor(1 - 3.99 / 4))
+
+
+@pytest.mark.equation("eq-linear-rate")
+@pytest.mark.parametrize("tau", [0.3, 1.2, 2.5])
+def test_rate_and_error_at_the_optimum(x, tau):
+    weight, mean, mu, variance = optimum(x, 3, tau)
+    kept = SPECTRUM[:3].clamp(min=tau)
+    rate = gaussian_kl(mu, variance.log()).mean()
+    assert_close(rate, 0.5 * (kept / tau).log().sum())
+    z = MultivariateNormal(mu, torch.diag_embed(variance)).sample((2000,))
+    errors = (x - mean - z @ weight.T).square().sum(-1).mean(1)  # (2000,)
+    stated = SPECTRUM[:3].clamp(max=tau).sum() + SPECTRUM[3:].sum()
+    assert abs(errors.mean() - stated) < 5 * errors.std() / math.sqrt(2000)
+
+
+@pytest.mark.equation("eq-linear-rate", "eq-beta-slope")
+def test_linear_curve_has_slope_minus_beta():
+    def point(beta: float, s2: float = 0.5) -> tuple[Tensor, Tensor]:
+        tau = beta * s2
+        rate = 0.5 * (SPECTRUM / tau).log().clamp(min=0).sum()
+        return rate, SPECTRUM.clamp(max=tau).sum() / (2 * s2)
+
+    for beta in (0.5, 1.7, 3.0, 6.0):
+        (r1, d1), (r2, d2) = point(beta - 1e-5), point(beta + 1e-5)
+        assert_close((d2 - d1) / (r1 - r2), torch.tensor(beta), rtol=1e-6, atol=0)
+
+
+@pytest.fixture
+def grey() -> Tensor:
+    """Six pictures of four grey pixels."""
+    return torch.rand(6, 4) * torch.tensor([1.0, 0.2, 0.7, 1.0])
+
+
+def gain(x: Tensor, w: Tensor, beta: float, size: float) -> Tensor:
+    """Change of the average beta-ELBO from the empty code to a small one, exactly."""
+    mean = x.mean(0)
+    b, a = torch.logit(mean), size * (x - mean) @ w / beta  # (D,), (N,)
+    z = a + NODES[:, None]  # (nodes, N)
+    logits = b + size * z[..., None] * w
+    # E over the Bernoulli's sufficient statistic: linear in x, so grey x will do.
+    log_p = (x * logits - torch.nn.functional.softplus(logits)).sum(-1)
+    log_p = (WEIGHTS[:, None] * log_p).sum(0) / math.sqrt(2 * math.pi)
+    empty = (x * b - torch.nn.functional.softplus(b)).sum(-1)
+    return (log_p - beta * 0.5 * a**2 - empty).mean()
+
+
+def spread_and_noise(x: Tensor) -> tuple[Tensor, Tensor]:
+    mean = x.mean(0)
+    return torch.cov(x.T, correction=0), (mean * (1 - mean)).diag()
+
+
+@pytest.mark.equation("eq-empty-code")
+@pytest.mark.parametrize("beta", [0.1, 1.0, 4.0])
+def test_gain_of_a_small_code_is_the_stated_quadratic_form(grey, beta):
+    S, G = spread_and_noise(grey)
+    for _ in range(3):
+        w = torch.randn(4)
+        stated = w @ (S - beta * G) @ w / (2 * beta)
+        found = [gain(grey, w, beta, size) / size**2 for size in (1e-2, 1e-3)]
+        assert abs(found[1] - stated) < 1e-3 * (1 + abs(stated))
+        assert abs(found[1] - stated) <= abs(found[0] - stated) + 1e-8
+
+
+@pytest.mark.equation("eq-empty-code")
+def test_empty_code_is_unstable_just_below_the_largest_eigenvalue(grey):
+    S, G = spread_and_noise(grey)
+    scale = G.diagonal().rsqrt()
+    kappa, vectors = torch.linalg.eigh(scale[:, None] * S * scale)
+    w = scale * vectors[:, -1]
+    assert gain(grey, w, 0.98 * kappa[-1].item(), 1e-3) > 0
+    for direction in (w, *torch.randn(200, 4)):
+        assert gain(grey, direction, 1.02 * kappa[-1].item(), 1e-3) < 0
+
+
+def test_best_empty_code_draws_the_mean_image(grey):
+    mean = grey.mean(0)
+    best = Bernoulli(mean, validate_args=False).log_prob(grey).sum(1).mean()
+    for change in torch.randn(50, 4) * 0.05:
+        other = Bernoulli(logits=torch.logit(mean) + change, validate_args=False)
+        assert other.log_prob(grey).sum(1).mean() < best
+
+
+@pytest.mark.equation("eq-rate-distortion")
+def test_minus_the_elbo_is_distortion_plus_rate():
+    torch.set_default_dtype(torch.float32)
+    model, x = VAE(VAEConfig(3, (5,), n_pixels=6)), torch.rand(8, 6)
+    report = evaluate_elbo(model, x)
+    assert math.isclose(-report.elbo, -report.log_p_x_given_z + report.kl, rel_tol=1e-5)
+
+
+@pytest.mark.equation("eq-beta-slope")
+def test_a_larger_weight_buys_less_rate_at_a_price_between_the_weights():
+    points = torch.rand(400, 2) * torch.tensor([30.0, 200.0])  # rates, distortions
+    betas = (0.05, 0.5, 1.0, 3.0, 20.0)
+    best = [points[(points @ torch.tensor([beta, 1.0])).argmin()] for beta in betas]
+    for (low, (r, d)), (high, (r2, d2)) in itertools.combinations(
+        zip(betas, best, strict=True), 2
+    ):
+        assert r2 <= r and d2 >= d
+        if r2 < r:
+            assert low <= (d2 - d) / (r - r2) <= high
+    sums = [point.sum() for point in best]
+    assert min(sums) == sums[betas.index(1.0)]
+
+
+@pytest.mark.equation("eq-aggregate-kl")
+def test_information_is_at_most_the_log_of_the_number_of_images():
+    z = torch.linspace(-12, 12, 48_001)
+    for std in (1e-2, 0.3, 2.0):
+        q = Normal(torch.randn(6, 1), std).log_prob(z)  # (N, nodes)
+        mixture = torch.logsumexp(q, 0) - math.log(6)
+        told = torch.trapezoid(q.exp() * (q - mixture), z).mean()
+        excess = torch.trapezoid(
+            mixture.exp() * (mixture - Normal(0.0, 1.0).log_prob(z)), z
+        )
+        rate = kl_divergence(
+            Normal(q.exp() @ z / q.exp().sum(1), std), Normal(0.0, 1.0)
+        ).mean()
+        assert told <= math.log(6) + 1e-9
+        assert excess >= rate - math.log(6) - 1e-4
+        assert_close(told + excess, rate, atol=1e-4, rtol=0)
+
+
+@pytest.mark.book
+def test_numbers_in_the_text_are_those_of_the_records():
+    body = PAGE.read_text("utf-8")
+    study, sweep = load_record("latent-dimensions"), load_record("beta")
+    warmed = load_record("kl-warm-up")
+
+    def mean(record: dict, run: str, key: str) -> Tensor:
+        found = [r[key] for r in record["runs"] if r["run"] == run]
+        assert len(found) == 3
+        return torch.tensor(found).mean()
+
+    for dim in (2, 3, 5, 10, 20, 200):
+        value, kl = (mean(study, f"J{dim}", key) for key in ("elbo", "kl"))
+        assert f"| {dim} | ${value:.1f} \\pm " in body and f"$ | {kl:.1f} | " in body
+    for beta in (0.1, 0.3, 1.0, 3.0, 10.0):
+        run = (study, "J20") if beta == 1 else (sweep, f"beta{beta}")
+        rate, minus_d = (mean(*run, key) for key in ("kl", "log_p_x_given_z"))
+        row = f"| {beta:g} | {rate:.1f} | {-minus_d:.1f} | ${rate - minus_d:.1f} \\pm "
+        assert row in body
+    for run, name in (("constant", "weight 1 throughout"), ("warm-up", "warm-up")):
+        assert f"| {name} | ${mean(warmed, run, 'elbo'):.2f} \\pm " in body
+    assert (
+        "reaches $-134.5$" in body
+        and "with $-96.1$" in body
+        and "$\\log N = 9.2$" in body
+    )
+    assert math.isclose(math.log(10_000), 9.2, abs_tol=0.05)

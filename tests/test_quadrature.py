@@ -1,0 +1,308 @@
+"""The statements of chapter 9: the evidence as a sum, its error, the parts of a gap."""
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
+from torch.testing import assert_close
+
+from vae_lib.distributions import gaussian_log_prob
+from vae_lib.evaluation import log_likelihood, log_likelihood_by_quadrature
+from vae_lib.linear_gaussian import LinearGaussianModel
+from vae_lib.models import VAE
+from vae_lib.objectives import importance_weighted_bound
+
+PAGE = Path(__file__).parents[1] / "book" / "09-evaluation.md"
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def model(make_vae) -> VAE:
+    """Six pixels, with a decoder that is not flat."""
+    model = make_vae()
+    with torch.no_grad():
+        for weight in model.decoder.parameters():
+            weight.mul_(3.0)
+    return model.requires_grad_(False)
+
+
+def legendre(limit: float, n: int) -> tuple[Tensor, Tensor]:
+    """Nodes (n * n, 2) and weights of another rule on the square."""
+    nodes, mass = (torch.tensor(a) * limit for a in np.polynomial.legendre.leggauss(n))
+    return torch.cartesian_prod(nodes, nodes), torch.cartesian_prod(mass, mass).prod(1)
+
+
+def hermite(n: int) -> tuple[Tensor, Tensor]:
+    """Noise (n * n, 1, 2) and weights of expectations under N(0, I)."""
+    nodes, mass = (torch.tensor(a) for a in np.polynomial.hermite_e.hermegauss(n))
+    eps = torch.cartesian_prod(nodes, nodes)[:, None]
+    return eps, torch.cartesian_prod(mass, mass).prod(1) / (2 * math.pi)
+
+
+@pytest.mark.equation("eq-evidence-quadrature")
+def test_sum_over_the_grid_agrees_with_another_rule(model, batch):
+    z, mass = legendre(8.0, 120)
+    log_p = Bernoulli(logits=model.decode(z)[:, None]).log_prob(batch.round()).sum(-1)
+    log_joint = log_p + Normal(0.0, 1.0).log_prob(z).sum(-1, keepdim=True)
+    expected = torch.logsumexp(log_joint + mass.log()[:, None], dim=0)
+    found = log_likelihood_by_quadrature(model, batch.round(), n_nodes=101)
+    assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.equation("eq-evidence-quadrature")
+def test_probabilities_of_all_images_sum_to_one(model):
+    images = torch.tensor(list(itertools.product((0.0, 1.0), repeat=6)))
+    log_p = log_likelihood_by_quadrature(model, images, n_nodes=61)
+    assert_close(log_p.exp().sum(), torch.tensor(1.0), rtol=0, atol=1e-8)
+    assert log_p.exp().max() > 2 / 64  # not the uniform distribution
+
+
+@pytest.mark.equation("eq-evidence-quadrature")
+def test_grid_and_chunk_do_not_matter_once_fine_enough(model, batch):
+    found = log_likelihood_by_quadrature(model, batch, n_nodes=101, chunk=7000)
+    for options in ({"n_nodes": 161}, {"chunk": 123}, {"limit": 7.0, "n_nodes": 141}):
+        other = log_likelihood_by_quadrature(model, batch, **{"n_nodes": 101} | options)
+        assert_close(other, found, rtol=0, atol=1e-7)
+
+
+@pytest.mark.equation("eq-evidence-quadrature")
+def test_importance_weights_lead_to_the_same_number(model, batch):
+    exact = log_likelihood_by_quadrature(model, batch, n_nodes=101)
+    repeated = batch.repeat(200, 1)
+    estimate = log_likelihood(model, repeated, n_samples=100).view(200, -1)
+    error = estimate.std(0) / math.sqrt(200)
+    assert (exact - estimate.mean(0) > -4 * error).all()  # lower in expectation
+    assert (exact - estimate.mean(0) < 4 * error + 0.02).all()
+
+
+@pytest.mark.equation("eq-evidence-quadrature")
+def test_sum_over_the_grid_is_the_evidence_of_the_linear_gaussian_model():
+    weight = torch.tensor([[1.0, 0.4], [-0.3, 1.1], [0.8, 0.2]])
+    exact = LinearGaussianModel(weight, torch.tensor([0.2, 0.0, -1.0]), 0.6)
+    x, side = exact.sample(4), torch.linspace(-8, 8, 161)
+    z = torch.cartesian_prod(side, side)[:, None]
+    log_joint = exact.log_p_x_given_z(x, z) + Normal(0.0, 1.0).log_prob(z).sum(-1)
+    found = torch.logsumexp(log_joint, dim=0) + 2 * math.log(0.1)
+    assert_close(found, exact.log_evidence(x), rtol=0, atol=1e-8)
+
+
+def test_quadrature_refuses_what_it_cannot_do(make_vae, batch, refuses):
+    for make, options in (
+        ({"latent_dim": 3}, {}),
+        ({"likelihood": "gaussian"}, {}),
+        ({}, {"n_nodes": 1}),
+        ({}, {"limit": 0.0}),
+        ({}, {"chunk": 0}),
+    ):
+        with refuses(ValueError, "expected", "got"):
+            log_likelihood_by_quadrature(make_vae(**make), batch, **options)
+
+
+def trapezoid(mean: Tensor, covariance: Tensor, h: float) -> float:
+    """h^2 times the sum of a Gaussian density over the grid through the origin."""
+    side = h * torch.arange(-400, 401)
+    density = MultivariateNormal(mean, covariance)
+    return float(density.log_prob(torch.cartesian_prod(side, side)).exp().sum() * h**2)
+
+
+@pytest.mark.equation("eq-trapezoid-error")
+@pytest.mark.parametrize("h", [0.4, 0.7, 1.1])
+def test_sum_of_a_gaussian_is_the_series_of_poisson(h):
+    mean = torch.tensor([0.13, -0.21])
+    covariance = torch.tensor([[0.3, 0.1], [0.1, 0.12]])
+    k = torch.cartesian_prod(*2 * [torch.arange(-12.0, 13.0)])
+    decay = torch.exp(-2 * (math.pi / h) ** 2 * (k @ covariance * k).sum(1))
+    series = decay @ torch.cos(2 * math.pi * (k @ mean) / h)
+    assert_close(trapezoid(mean, covariance, h), float(series), rtol=0, atol=1e-12)
+
+
+@pytest.mark.equation("eq-trapezoid-error")
+def test_error_vanishes_once_the_spacing_is_below_the_width():
+    errors = []
+    for width in (0.5, 0.6, 0.8, 1.0):  # in units of the spacing
+        covariance = torch.diag(torch.tensor([width**2, 4.0]))
+        off = trapezoid(torch.zeros(2), covariance, 1.0) - 1
+        assert 0 < off < 2.1 * math.exp(-2 * (math.pi * width) ** 2)
+        errors.append(off)
+    assert errors[0] > 0.01 and errors[-1] < 1e-8
+
+
+def toy(z: Tensor) -> Tensor:
+    """A smooth log p(x, z) (..., 1, 2) -> (..., 1) that is not quadratic."""
+    return (
+        -0.5 * z.square().sum(-1) - (1.5 + z[..., 0] * 0.7 - torch.sin(z[..., 1])) ** 2
+    )
+
+
+def bound(mu: Tensor, logvar: Tensor) -> Tensor:
+    """ELBO of N(mu, diag(exp(logvar))) under toy, by quadrature."""
+    eps, mass = hermite(30)
+    entropy = 0.5 * (logvar + math.log(2 * math.pi * math.e)).sum(-1)
+    return mass @ toy(mu + torch.exp(0.5 * logvar) * eps) + entropy
+
+
+@pytest.mark.equation("eq-best-gaussian")
+def test_slope_and_curvature_are_the_gradient_of_the_bound():
+    mu = torch.tensor([[-0.4, 0.3]], requires_grad=True)
+    logvar = torch.tensor([[-1.0, -0.3]], requires_grad=True)
+    by_mu, by_logvar = torch.autograd.grad(bound(mu, logvar).sum(), (mu, logvar))
+    (eps, mass), std = hermite(30), torch.exp(0.5 * logvar.detach())
+    z = (mu.detach() + std * eps).requires_grad_()
+    (slope,) = torch.autograd.grad(toy(z).sum(), z, create_graph=True)
+    assert_close(by_mu, torch.tensordot(mass, slope.detach(), dims=1))
+    second = [
+        torch.autograd.grad(slope[..., j].sum(), z, retain_graph=True)[0][..., j]
+        for j in (0, 1)
+    ]
+    curvature = -torch.tensordot(mass, torch.stack(second, -1), dims=1)
+    by_noise = -torch.tensordot(mass, slope.detach() * eps, dims=1) / std
+    assert_close(by_noise, curvature, rtol=0, atol=1e-6)
+    assert_close(by_logvar, 0.5 * (1 - std**2 * curvature), rtol=0, atol=1e-6)
+
+
+@pytest.mark.equation("eq-best-gaussian", "eq-gap-parts")
+def test_best_gaussian_of_a_gaussian_posterior_and_what_it_loses():
+    mean, precision = torch.tensor([0.4, -1.0]), torch.tensor([[3.0, 1.2], [1.2, 2.0]])
+    posterior = MultivariateNormal(mean, precision_matrix=precision)
+    mu, logvar = torch.zeros(1, 2), torch.zeros(1, 2)
+    eps, mass = hermite(5)
+    for _ in range(60):  # the fixed point as the notebook runs it
+        std = torch.exp(0.5 * logvar)
+        z = (mu + std * eps).requires_grad_()
+        (slope,) = torch.autograd.grad(posterior.log_prob(z).sum(), z)
+        curvature = -torch.tensordot(mass, slope * eps, dims=1) / std
+        mu = mu + 0.5 * torch.tensordot(mass, slope, dims=1) / curvature
+        logvar = logvar - 0.5 * (logvar + curvature.log())
+    assert_close(mu[0], mean)
+    assert_close(logvar[0], -precision.diagonal().log())
+    best = kl_divergence(diagonal_normal(mu[0], logvar[0]), posterior)
+    expected = 0.5 * (precision.diagonal().log().sum() - precision.logdet())
+    assert_close(best, expected)
+    for _ in range(20):  # every other diagonal Gaussian loses more
+        other = diagonal_normal(
+            mean + 0.3 * torch.randn(2), logvar[0] + 0.3 * torch.randn(2)
+        )
+        assert kl_divergence(other, posterior) - best > 0
+
+
+def diagonal_normal(mu: Tensor, logvar: Tensor) -> MultivariateNormal:
+    return MultivariateNormal(mu, torch.diag(logvar.exp()))
+
+
+@pytest.mark.equation("eq-gap-parts")
+def test_parts_are_not_negative_and_add_up_to_the_gap(model, batch):
+    """q* by brute force over a lattice of Gaussians that holds the encoder's."""
+    x = batch[:1]
+    mu, logvar = model.encode(x)
+    eps, mass = hermite(20)
+
+    def elbo(mu, logvar):
+        z = mu + torch.exp(0.5 * logvar) * eps
+        log_p = Bernoulli(logits=model.decode(z), validate_args=False).log_prob(x)
+        log_p_z = Normal(0.0, 1.0).log_prob(z).sum(-1)
+        entropy = 0.5 * (logvar + math.log(2 * math.pi * math.e)).sum(-1)
+        return float(mass @ (log_p.sum(-1) + log_p_z) + entropy)
+
+    shifts = torch.linspace(-1.5, 1.5, 7).tolist()
+    options = itertools.product(shifts, repeat=4)
+    moved = (torch.tensor(option)[None] for option in options)
+    best = max(elbo(mu + m[:, :2], logvar + m[:, 2:]) for m in moved)
+    log_p_x = float(log_likelihood_by_quadrature(model, x, n_nodes=101))
+    approximation, amortisation = log_p_x - best, best - elbo(mu, logvar)
+    assert approximation > 0 and amortisation > 0.01
+    gap = log_p_x - elbo(mu, logvar)
+    assert math.isclose(approximation + amortisation, gap)
+
+
+@pytest.mark.equation("eq-log-estimate")
+def test_bias_is_minus_half_the_variance_of_the_estimate():
+    """Two values of the weight: the number of large ones is binomial, so exact."""
+    low, high, p = 0.5, 2.0, 1 / 3  # the mean weight is one
+    v = p * (1 - p) * (high - low) ** 2
+    off = []
+    for k in (100, 1000, 10_000):
+        n = torch.arange(k + 1.0)
+        probability = torch.distributions.Binomial(k, torch.tensor(p)).log_prob(n).exp()
+        estimate = (low + (high - low) * n / k).log()
+        mean = float(probability @ estimate)
+        variance = float(probability @ (estimate - mean) ** 2)
+        off.append(max(abs(mean / (-v / (2 * k)) - 1), abs(variance / (v / k) - 1)))
+    assert off[0] < 0.05 and off[1] < off[0] / 5 and off[2] < off[1] / 5
+
+
+def effective_sample_size(log_w: Tensor) -> Tensor:
+    return torch.exp(2 * log_w.logsumexp(0) - (2 * log_w).logsumexp(0))
+
+
+@pytest.mark.equation("eq-ess")
+def test_effective_sample_size_lies_between_one_and_k():
+    log_w = 3 * torch.randn(50, 1000)
+    ess = effective_sample_size(log_w)
+    assert (ess > 1).all() and (ess < 50).all()
+    assert_close(effective_sample_size(log_w - 700), ess)  # blind to a common factor
+    assert_close(effective_sample_size(torch.zeros(50, 1)), torch.tensor([50.0]))
+    one = torch.full((50, 1), -1e4)
+    one[7] = 0
+    assert_close(effective_sample_size(one), torch.tensor([1.0]))
+    w = log_w.exp()
+    assert_close(50 / ess - 1, w.var(0, correction=0) / w.mean(0) ** 2)
+
+
+@pytest.mark.equation("eq-ess")
+def test_effective_sample_size_is_blind_to_a_hump_that_was_not_drawn():
+    """q is one of two equal humps: every weight is p(x) / 2, and ESS is K."""
+    q, other = Normal(-10.0, 0.5), Normal(10.0, 0.5)
+    z = q.sample((5000,))
+    log_posterior = torch.logaddexp(q.log_prob(z), other.log_prob(z)) - math.log(2)
+    log_w = (log_posterior - q.log_prob(z))[:, None]  # with p(x) = 1
+    assert effective_sample_size(log_w) > 4999.9
+    assert_close(importance_weighted_bound(log_w)[0], torch.tensor(-math.log(2)))
+
+
+@pytest.mark.equation("eq-samples-needed")
+@pytest.mark.parametrize("distance", [2.0, 4.0, 8.0])
+def test_too_few_samples_miss_what_the_theorem_says(distance):
+    """Posterior N(d, 1) and q = N(0, 1): the log ratio d z - d^2 / 2 is Gaussian."""
+    k, t, n_repeats = 100, 20, 4000
+    z = torch.randn(k, n_repeats)
+    estimate = importance_weighted_bound(distance * z - distance**2 / 2)
+    limit = math.log(t * k) / distance + distance / 2  # w <= t k p(x) below this z
+    mass = Normal(distance, 1.0).cdf(torch.tensor(limit))
+    exceeded = (estimate > math.log(t) + mass.log()).double().mean()
+    assert exceeded <= 2 / t
+    if distance == 8.0:  # it says something: about e^32 samples would be needed
+        assert math.log(t) + mass.log() < -2
+
+
+def test_narrow_q_has_weights_without_variance():
+    """Truncated to |z| < R the mean square stops growing only if q is wide enough."""
+
+    def mean_square(variance: float, radius: float) -> float:
+        z = torch.linspace(-radius, radius, 200_001)[:, None]
+        log_p_x_given_z = Bernoulli(logits=2 * z + 1).log_prob(torch.tensor(1.0))
+        log_p = log_p_x_given_z[:, 0] + Normal(0.0, 1.0).log_prob(z)[:, 0]
+        logvar = torch.tensor([math.log(variance)])
+        log_q = gaussian_log_prob(z, torch.tensor([0.5]), logvar)
+        return float(torch.trapezoid((2 * log_p - log_q).exp(), z[:, 0]))
+
+    wide = [mean_square(0.6, radius) for radius in (20.0, 40.0)]
+    narrow = [mean_square(0.4, radius) for radius in (20.0, 40.0)]
+    assert math.isclose(*wide, rel_tol=1e-9) and narrow[1] > 1e6 * narrow[0]
+
+
+def test_numbers_in_the_text_of_chapter_9_are_right():
+    body = PAGE.read_text("utf-8")
+    assert "about $10^{-8}$" in body and 1e-8 < 4 * math.exp(-2 * math.pi**2) < 1.2e-8
+    assert "about $0.03$" in body and 0.028 < 4 * math.exp(-(math.pi**2) / 2) < 0.03
+    assert "$s > 0.034$" in body and 0.033 < 0.18**2 / (1 - 0.18**2) < 0.034
