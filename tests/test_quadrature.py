@@ -107,6 +107,8 @@ def test_quadrature_refuses_what_it_cannot_do(make_vae, batch, refuses):
     ):
         with refuses(ValueError, "expected", "got"):
             log_likelihood_by_quadrature(make_vae(**make), batch, **options)
+    with refuses(ValueError, "n_nodes >= 2", "got 1"):
+        log_likelihood_by_quadrature(make_vae(), batch, n_nodes=1)
 
 
 def trapezoid(mean: Tensor, covariance: Tensor, h: float) -> float:

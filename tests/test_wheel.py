@@ -111,7 +111,7 @@ def start(path: Path) -> str:
 
 def test_the_wheel_holds_the_library_whole_and_nothing_else(wheel):
     assert wheel.name == f"vae_lib-{vae_lib.__version__}-py3-none-any.whl"
-    kinds = {".py", ".gz", ".safetensors"}
+    kinds = {".py", ".gz", ".safetensors", ".json"}
     files = [path for path in LIBRARY.rglob("[!.]*") if path.suffix in kinds]
     expected = {path.relative_to(ROOT).as_posix() for path in files}
     names = set(ZipFile(wheel).namelist())

@@ -4,9 +4,9 @@
     python -m tools.ledger NAME ...  run these rows
     python -m tools.ledger --page    write book/ledger.md from the records
 
-A row's result goes into vae_lib/records/ledger-NAME.json. Runs that were stopped go on
-from _build/runs. Everything is trained on the 60,000 training digits; the test digits
-are read for the numbers that are printed.
+A row's result goes into vae_lib/records/ledger-NAME.json. The runs of models that ship
+go on from _build/runs after a stop. Everything is trained on the 60,000 training
+digits; the test digits are read for the numbers that are printed.
 """
 
 import argparse
@@ -252,7 +252,7 @@ def page() -> str:
         ),
         dimensions_verdict=(
             f"With {max(bounds)} dimensions the bound is {lost:.1f} nats below the best"
-            " of the table, so superfluous dimensions cost little and do no great harm."
+            " of the table: that is what superfluous dimensions cost here."
         ),
         hours=f"{sum(runs + trainings + judging) / 3600:.1f}",
     )
@@ -279,7 +279,7 @@ def verdict(record: dict) -> str:
         return f"{title}: better than published, by {above:.2f} nats."
     if above >= -tolerance:
         return f"{title}: reproduced; the difference is {nats(above)} nats."
-    return f"{title}: falls short by {-above:.2f} nats; its setup below says why."
+    return f"{title}: falls short by {-above:.2f} nats; see the remark in its setup."
 
 
 def described(name: str, record: dict) -> str:

@@ -2,8 +2,9 @@
 
     python -m tools.studies latent-dimensions beta
 
-Each run is trained on the 60,000 training digits into _build/runs and judged on the
-test digits. A study that was stopped goes on with its runs; `make clean` forgets them.
+Each run is trained on the 60,000 training digits and judged on the test digits. A study
+that was stopped goes on with the runs in _build/runs, which `make clean` forgets;
+loss-scale and kl-warm-up keep none there and begin anew.
 """
 
 import argparse

@@ -131,7 +131,8 @@ def log_likelihood_by_quadrature(
     kind = f"{config.latent_dim} dimensions, {config.likelihood}"
     require(fits, "a model with 2 latent dimensions and Bernoulli pixels", kind)
     require(limit > 0, "limit > 0", limit)
-    _check(model, images, n_nodes=n_nodes - 1, chunk=chunk)
+    require(n_nodes >= 2, "n_nodes >= 2", n_nodes)
+    _check(model, images, chunk=chunk)
     x = images.to(model.input_mean)
     nodes = torch.linspace(-limit, limit, n_nodes, dtype=x.dtype, device=x.device)
     log_sum = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
