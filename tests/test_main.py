@@ -13,7 +13,7 @@ import torch
 
 from vae_lib import __main__ as command_line
 from vae_lib import checkpoints
-from vae_lib.checkpoints import PRETRAINED, load
+from vae_lib.checkpoints import PRETRAINED, load, load_pretrained
 from vae_lib.data import ImageSet, binarize, load_mnist
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
 from vae_lib.models import VAE, VAEConfig
@@ -53,6 +53,8 @@ def test_a_preset_is_a_network_and_a_recipe(name, run, tmp_path):
     model, preset = load(tmp_path / "model.safetensors"), PRETRAINED[name]
     assert model.config == preset.config
     assert model.record["recipe"] == preset.recipe | {"epochs": 1}
+    start = preset.start and load_pretrained(preset.start).record["sha256"]
+    assert model.record["data"].get("start") == start
 
 
 def test_each_option_reaches_the_network_or_the_recipe(run, tmp_path):
