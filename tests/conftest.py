@@ -25,6 +25,14 @@ def seed() -> None:
 
 
 @pytest.fixture
+def double_precision():
+    """Tensors of float64 where none is said, for tests that hold to many digits."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
 def batch() -> torch.Tensor:
     """Seven grey images of six pixels."""
     return torch.rand(7, 6, dtype=torch.float64)

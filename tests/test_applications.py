@@ -24,11 +24,7 @@ NOTEBOOK = ROOT / "notebooks" / "11-applications.ipynb"
 SEEN = torch.tensor([True, False, True, True, False])
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 @pytest.fixture(scope="module")

@@ -29,11 +29,7 @@ LINE_SEARCH = {"line_search_fn": "strong_wolfe", "tolerance_change": 1e-16}
 LINEAR = {"n_pixels": 6, "hidden_dims": (), "likelihood": "gaussian"}
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 @pytest.fixture

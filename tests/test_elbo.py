@@ -21,11 +21,7 @@ EPS = torch.cartesian_prod(NODES, NODES)[:, None]  # (25, 1, 2)
 WEIGHTS_2D = torch.cartesian_prod(WEIGHTS, WEIGHTS).prod(1) / (2 * math.pi)
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 @pytest.fixture

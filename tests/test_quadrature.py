@@ -20,11 +20,7 @@ from vae_lib.objectives import importance_weighted_bound
 PAGE = Path(__file__).parents[1] / "book" / "09-evaluation.md"
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 @pytest.fixture
