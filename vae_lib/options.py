@@ -75,9 +75,7 @@ def yes_or_no(text: str) -> bool:
 
 # Options by their names in the library: type or choices, metavar, default, help.
 # A bool is a switch; an option whose default is None must be given.
-DEVICE = {
-    "device": (device, "NAME", "auto", f"where to compute: {', '.join(DEVICES)}"),
-}
+DEVICE = {"device": (device, "NAME", "auto", f"where to compute: {', '.join(DEVICES)}")}
 TRAIN = {
     "out": (Path, "RUN", None, "folder for the results, made if missing"),
     "preset": (PRETRAINED, "NAME", "mnist-2d", "network and recipe to start from"),
@@ -92,12 +90,7 @@ NETWORK = {
     "activation": (ACTIVATIONS, "NAME", OF_PRESET, "function between the layers"),
     "likelihood": (LIKELIHOODS, "NAME", OF_PRESET, "p(x|z) of a pixel"),
     "noise_std": (float, "STD", OF_PRESET, "standard deviation of gaussian pixels"),
-    "learn_noise": (
-        yes_or_no,
-        "yes|no",
-        OF_PRESET,
-        "train that standard deviation as well",
-    ),
+    "learn_noise": (yes_or_no, "yes|no", OF_PRESET, "train that deviation as well"),
 }
 RECIPE = {
     "epochs": (integer, "N", OF_PRESET, "passes over the digits"),
@@ -129,8 +122,8 @@ def make_parser() -> Parser:
     command = add_command(commands, "train", about, examples)
     command.epilog += f"\n\npresets:\n{describe_presets()}"
     add_options(command, TRAIN | DEVICE)
+    about = "The default of each option is the preset's; see below."
     for title, table in (("network", NETWORK), ("recipe", RECIPE)):
-        about = "The default of each option is the preset's; see below."
         add_options(command.add_argument_group(title, about), table)
 
     about = "print the ELBO and log p(x) of a model on the test digits, in nats"
@@ -195,9 +188,8 @@ def describe_presets() -> str:
         values = {key: asdict(config)[key] for key in NETWORK}
         parameters = inspect.signature(train).parameters
         values |= {key: recipe.get(key, parameters[key].default) for key in RECIPE}
-        columns.append([name, *(as_text(value) for value in values.values())])
-    options = ["", *map(as_option, NETWORK | RECIPE)]
-    rows = zip(options, *columns, strict=True)
+        columns.append([name, *map(as_text, values.values())])
+    rows = zip(["", *map(as_option, NETWORK | RECIPE)], *columns, strict=True)
     return "\n".join("  " + "".join(f"{x:17}" for x in row).rstrip() for row in rows)
 
 
