@@ -375,10 +375,14 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_at_random_moments_a_run_is_never_lost_and_ends_with_the_same_bits(
     kills, tmp_path
 ):
-    """SIGKILL, which no handler sees; with --kills N as often as you like."""
-    done, pieces = 0, tmp_path / "pieces"
-    with Killable(tmp_path, epochs=10 * kills) as process:
-        an_epoch = process.train("whole") / (10 * kills)
+    """SIGKILL, which no handler sees; with --kills N as often as you like.
+
+    The kills use up some 2.5 epochs each: there are many more, so that on a busy
+    machine no run is at its end before a kill that comes late.
+    """
+    done, pieces, epochs = 0, tmp_path / "pieces", 40 * kills
+    with Killable(tmp_path, epochs=epochs) as process:
+        an_epoch = process.train("whole") / epochs
         start = process.train("whole")  # nothing to do but to load
         for _ in range(kills):
             process.train("pieces", after=start + random.uniform(0, 5 * an_epoch))
