@@ -22,6 +22,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+EXERCISES = NOTEBOOKS / "exercises"
 LIBRARY = ROOT / "vae_lib"
 
 
@@ -62,7 +63,9 @@ def imported_modules(source: str) -> set[str]:
         else:
             continue
         parts = [name.split(".") for name in names]
+        found |= {"/".join(part[1:3]) for part in parts if part[0] == "vae_lib"}
         found |= {part[1] for part in parts if part[0] == "vae_lib" and part[1:]}
+    found |= {"checks/__init__" for name in found if name.startswith("checks")}
     return {name for name in found if (LIBRARY / f"{name}.py").exists()}
 
 
@@ -108,7 +111,7 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         kept = {
             key: cell.metadata[key]
-            for key in ("mystnb", "tags")
+            for key in ("mystnb", "nbgrader", "tags")
             if key in cell.metadata
         }
         cell.metadata = nbformat.from_dict(kept)
@@ -140,7 +143,8 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="also those up to date")
     arguments = parser.parse_args()
     paths = [path.resolve() for path in arguments.paths]
-    for path in paths or sorted(NOTEBOOKS.glob("*.ipynb")):
+    every = [*NOTEBOOKS.glob("*.ipynb"), *EXERCISES.glob("*.ipynb")]
+    for path in paths or sorted(every):
         if arguments.all or is_stale(path):
             execute(path)
         else:

@@ -1,0 +1,178 @@
+"""Every exercise is complete, and the editions for a course are made from it alone."""
+
+import re
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from tools import course
+from tools import notebooks as tool
+
+pytestmark = pytest.mark.book
+
+PATHS = sorted(tool.EXERCISES.glob("*.ipynb"))
+PAGES = sorted((tool.ROOT / "book").glob("[01]*.md"))
+LEVELS = {"warm-up", "standard", "investigation"}
+THEORY = re.compile(r"^```+\{exercise\} .+\n:label: (ex-[\w-]+)\n", re.M)
+QUESTION = re.compile(r"^:::\{admonition\} .+\?\n:class: dropdown question$", re.M)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def answers(notebook):
+    return [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("solution")]
+
+
+def solution_lines(notebook):
+    """Every line that only a solution or a hidden test has."""
+    text = "\n".join(cell.source for cell in course.student_edition(notebook).cells)
+    regions = [
+        match
+        for cell in notebook.cells
+        for pattern in (course.SOLUTION, course.HIDDEN)
+        for match in pattern.finditer(cell.source)
+    ]
+    lines = {line.strip() for match in regions for line in match[0].splitlines()}
+    return {line for line in lines if len(line) >= 12} - set(
+        line.strip() for line in text.splitlines()
+    ) or {"nothing is hidden"}
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return read(path)
+
+
+def test_every_chapter_has_exercises():
+    chapters = {path.stem for path in tool.NOTEBOOKS.glob("*.ipynb")}
+    assert {path.stem for path in PATHS} >= chapters
+
+
+def test_outputs_come_from_the_code_that_is_shown(notebook):
+    recorded = notebook.metadata.get("vae_lib", {}).get("fingerprint")
+    assert recorded == tool.fingerprint(notebook), "stale: run `make notebooks`"
+
+
+def test_an_exercise_names_aim_level_minutes_points_and_what_comes_out(notebook):
+    found = course.exercises(notebook)
+    assert 2 <= len(found)
+    for exercise in found:
+        assert set(exercise) == {"title", "Aim", "Level", "Minutes", "Points"}
+        assert exercise["Level"] in LEVELS and int(exercise["Minutes"]) > 0
+    texts = [c.source for c in notebook.cells if re.match(r"## [A-Z]\. ", c.source)]
+    for text in texts:
+        assert "**You should get:**" in text
+    together = {
+        key: sum(int(exercise[key]) for exercise in found)
+        for key in ("Minutes", "Points")
+    }
+    head = notebook.cells[0].source
+    assert f"**Minutes:** {together['Minutes']} in all." in head
+    assert f"**Points:** {together['Points']}." in head
+
+
+def test_an_exercise_has_a_solution_and_a_check_worth_its_points(notebook):
+    points = [int(exercise["Points"]) for exercise in course.exercises(notebook)]
+    checks = [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade")]
+    assert [cell.metadata.nbgrader.points for cell in checks] == points
+    assert len(answers(notebook)) == len(points)
+    for cell in checks:
+        assert re.match(r"check\.\w+\(", cell.source)
+        assert course.HIDDEN.search(cell.source), cell.source
+    for cell in answers(notebook):
+        assert course.SOLUTION.search(cell.source), cell.source
+        assert "hide-input" in cell.metadata.tags
+
+
+def test_cells_have_names_of_their_own_and_are_locked_but_for_answers(notebook):
+    marked = [c for c in notebook.cells if "nbgrader" in c.metadata]
+    names = [cell.metadata.nbgrader.grade_id for cell in marked]
+    assert len(names) == len(set(names))
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "setup" not in cell.metadata.get("tags", []):
+            mark = cell.metadata.nbgrader
+            assert mark.locked != mark.solution and mark.schema_version == 3
+
+
+def test_students_get_no_line_of_a_solution(path, tmp_path):
+    course.make([path], tmp_path)
+    for file in (tmp_path / "student").iterdir():
+        text = file.read_text("utf-8")
+        for line in solution_lines(read(path)):
+            assert line.replace('"', '\\"') not in text, line
+        assert "### BEGIN" not in text and "nbformat" in text
+        assert all(not cell.get("outputs") for cell in read(file).cells)
+
+
+def test_students_keep_the_figures_that_they_should_draw(path, tmp_path):
+    course.make([path], tmp_path)
+    figures = [
+        output.data["image/png"]
+        for cell in read(path).cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    student = read(tmp_path / "student" / path.name)
+    shown = [cell.attachments for cell in student.cells if "attachments" in cell]
+    assert [files["expected.png"]["image/png"] for files in shown] == figures
+
+
+def test_instructors_get_everything_and_nbgrader_its_course(path, tmp_path):
+    course.make([path], tmp_path)
+    whole = path.read_bytes()
+    source = tmp_path / "autograde" / "source" / path.stem / path.name
+    assert source.read_bytes() == whole
+    assert (tmp_path / "instructor" / path.name).read_bytes() == whole
+    assert (tmp_path / "autograde" / "nbgrader_config.py").exists()
+    rows = (tmp_path / "instructor" / "points.csv").read_text("utf-8").splitlines()
+    assert len(rows) == 1 + len(course.exercises(read(path)))
+
+
+def test_links_of_students_lead_to_the_published_book_or_are_text():
+    text = (
+        "the [page](../../book/03-elbo.md#eq-elbo) and the [notebook](../03-elbo.ipynb)"
+    )
+    assert course.relinked(text, "") == "the page and the notebook"
+    assert course.relinked(text, "https://o.github.io/r/") == (
+        "the [page](https://o.github.io/r/book/03-elbo.html#eq-elbo) and the "
+        "[notebook](https://o.github.io/r/notebooks/03-elbo.html)"
+    )
+
+
+def test_an_unknown_chapter_is_refused_in_one_line(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "tools.course",
+        "77",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tool.ROOT)
+    assert done.returncode == 2 and not (tmp_path / "out").exists()
+    assert done.stderr.splitlines()[-1].endswith("got '77'")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_has_exercises_with_folded_solutions_and_quick_questions(page):
+    source = page.read_text("utf-8")
+    found = list(THEORY.finditer(source))
+    for match in found:
+        solution = rf"^```+{{solution}} {match[1]}\n:class: dropdown\n"
+        assert re.search(solution, source, re.M), match[1]
+        after = source[match.end() :].lstrip().splitlines()[0]
+        fields = dict(course.FIELD.findall(after))
+        assert set(fields) == {"Aim", "Level", "Minutes"}, match[1]
+        assert fields["Level"] in LEVELS and int(fields["Minutes"]) > 0
+    code = len(course.exercises(read(tool.EXERCISES / f"{page.stem}.ipynb")))
+    assert 1 <= len(found) and 3 <= len(found) + code <= 6
+    assert 3 <= len(QUESTION.findall(source)) <= 5

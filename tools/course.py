@@ -1,0 +1,160 @@
+"""Make the notebooks of a course from the exercises: student, instructor, autograde.
+
+    python -m tools.course [CHAPTER ...] [--out FOLDER]      04 07, say; default: all
+
+student/     stubs for solutions, no hidden tests, no outputs; expected figures stay
+instructor/  the solved notebooks as they are, and points.csv
+autograde/   a course folder for nbgrader: source/ and nbgrader_config.py
+"""
+
+import argparse
+import csv
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+import yaml
+from nbformat import NotebookNode
+
+from tools.notebooks import EXERCISES, ROOT
+
+OUT = ROOT / "_build" / "course"
+SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION$", re.M | re.S)
+HIDDEN = re.compile(
+    r"\n?^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS$", re.M | re.S
+)
+STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
+LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|attachment:)([^)]+)\)")
+FIELD = re.compile(
+    r"\*\*(Aim|Level|Minutes|Points):\*\* (.+?)(?:\.?$|\. (?=\*\*))", re.M
+)
+CONFIG = '''"""nbgrader's settings of this course: slow cells are stopped."""
+
+c = get_config()  # noqa: F821
+c.CourseDirectory.course_id = "vae"
+c.ExecutePreprocessor.timeout = 60  # seconds for one cell
+'''
+
+
+def student_edition(notebook: NotebookNode, site: str = "") -> NotebookNode:
+    """A copy without solutions, hidden tests and outputs.
+
+    A figure stays, in a text cell after the code that draws it. Links into the book
+    lead to site, the address of the published book, or become plain text without one.
+    """
+    copy = nbformat.v4.new_notebook(metadata=dict(notebook.metadata))
+    copy.metadata.pop("vae_lib", None)
+    for cell in notebook.cells:
+        cell = nbformat.from_dict(cell)
+        copy.cells.append(cell)
+        if cell.cell_type == "markdown":
+            cell.source = relinked(cell.source, site)
+            continue
+        figures = [
+            o.data["image/png"]
+            for o in cell.outputs
+            if "image/png" in o.get("data", {})
+        ]
+        cell.source = HIDDEN.sub("", SOLUTION.sub(STUB, cell.source))
+        cell.outputs, cell.execution_count = [], None
+        if "setup" not in cell.metadata.get("tags", []):
+            cell.metadata.pop("tags", None)
+        copy.cells += [expected_figure(cell, png) for png in figures]
+    return copy
+
+
+def expected_figure(cell: NotebookNode, png: str) -> NotebookNode:
+    """A text cell that shows this picture, which the cell should draw."""
+    alt = cell.metadata.mystnb.image.alt
+    return nbformat.v4.new_markdown_cell(
+        f"*It should look like this one:*\n\n![{alt}](attachment:expected.png)",
+        attachments={"expected.png": {"image/png": png}},
+        id=f"{cell.id[:40]}-figure",
+    )
+
+
+def relinked(source: str, site: str) -> str:
+    """The text with links that work outside of the book's folder."""
+
+    def link(match: re.Match) -> str:
+        words, target = match.groups()
+        if not site:
+            return words
+        page = (EXERCISES / target).resolve().relative_to(ROOT).as_posix()
+        page = re.sub(r"\.(md|ipynb)(?=#|$)", ".html", page)
+        return f"[{words}]({site}{page})"
+
+    return LINK.sub(link, source)
+
+
+def site_address() -> str:
+    """Where the configured repository publishes the book; empty if there is none."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    repository = config.get("repository", {}).get("url", "")
+    if not repository:
+        return ""
+    owner, name = repository.removeprefix("https://github.com/").split("/")
+    return f"https://{owner}.github.io/" + (
+        "" if name == f"{owner}.github.io" else f"{name}/"
+    )
+
+
+def exercises(notebook: NotebookNode) -> list[dict[str, str]]:
+    """Title, aim, level, minutes and points of each exercise."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and re.match(r"## [A-Z]\. ", cell.source):
+            title = cell.source.splitlines()[0].removeprefix("## ")
+            found.append({"title": title} | dict(FIELD.findall(cell.source)))
+    return found
+
+
+def make(paths: list[Path], out: Path) -> None:
+    """Write the three editions of these notebooks into folders that are made anew."""
+    for edition in ("student", "instructor", "autograde"):
+        shutil.rmtree(out / edition, ignore_errors=True)
+        (out / edition).mkdir(parents=True)
+    (out / "autograde" / "nbgrader_config.py").write_text(CONFIG, "utf-8")
+    rows = []
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        rows += [{"chapter": path.stem} | exercise for exercise in exercises(notebook)]
+        nbformat.write(
+            student_edition(notebook, site_address()), out / "student" / path.name
+        )
+        shutil.copy(path, out / "instructor" / path.name)
+        source = out / "autograde" / "source" / path.stem
+        source.mkdir(parents=True)
+        shutil.copy(path, source / path.name)
+    with open(
+        out / "instructor" / "points.csv", "w", newline="", encoding="utf-8"
+    ) as file:
+        fields = ["chapter", "title", "Aim", "Level", "Minutes", "Points"]
+        writer = csv.DictWriter(file, fields)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the notebooks of a course.")
+    parser.add_argument("chapters", nargs="*", metavar="CHAPTER", help="04, say")
+    parser.add_argument("--out", type=Path, default=OUT)
+    arguments = parser.parse_args()
+    known = {path.stem: path for path in sorted(EXERCISES.glob("*.ipynb"))}
+    chosen = {
+        name: path
+        for name, path in known.items()
+        if not arguments.chapters or name.startswith(tuple(arguments.chapters))
+    }
+    for chapter in arguments.chapters:
+        if not any(name.startswith(chapter) for name in known):
+            parser.error(f"expected chapters of {', '.join(known)}, got {chapter!r}")
+    make(list(chosen.values()), arguments.out)
+    print(f"{len(chosen)} notebooks for each of student, instructor, autograde:")
+    print(arguments.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""Checks of chapter 4's exercises."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal, kl_divergence
+
+from vae_lib import checks
+from vae_lib.distributions import gaussian_kl
+
+
+def cases() -> dict[str, tuple[Tensor, Tensor]]:
+    """mu and log variance by the words for them."""
+    row = torch.tensor
+    generator = torch.Generator().manual_seed(4)
+    batch = torch.randn(2, 5, 3, generator=generator).double()
+    return {
+        "mu = (0, 0), sigma = (1, 1)": (torch.zeros(2), torch.zeros(2)),
+        "mu = (1, 0), sigma = (1, 1)": (row([1.0, 0.0]), torch.zeros(2)),
+        "mu = (0, 0), sigma = (e, 1)": (torch.zeros(2), row([2.0, 0.0])),
+        "a batch of 5 in 3 dimensions": (batch[0], batch[1]),
+    }
+
+
+def closed_form(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Exercise A: ``answer(mu, logvar)``, (..., J), is the KL divergence to N(0, I)."""
+
+    def inner(mu: Tensor, logvar: Tensor) -> Tensor:
+        return 1 + logvar - mu**2 - logvar.exp()
+
+    mistakes = {
+        "Your divergence is negative: look at the sign in front of the sum.": (
+            lambda mu, logvar: 0.5 * inner(mu, logvar).sum(-1)
+        ),
+        "Twice too much: where is the one half?": (
+            lambda mu, logvar: -inner(mu, logvar).sum(-1)
+        ),
+        "You average over the dimensions: a divergence adds them up.": (
+            lambda mu, logvar: -0.5 * inner(mu, logvar).mean(-1)
+        ),
+        "You add up the batch as well: one value per example, sum over the last "
+        "dimension only.": lambda mu, logvar: -0.5 * inner(mu, logvar).sum(),
+        "Without the sum: a divergence adds up the dimensions.": (
+            lambda mu, logvar: -0.5 * inner(mu, logvar)
+        ),
+        "You read logvar as log sigma: it is log sigma^2.": (
+            lambda mu, logvar: -0.5 * inner(mu, 2 * logvar).sum(-1)
+        ),
+        "logvar is a logarithm already: no second one.": (
+            lambda mu, logvar: (
+                -0.5 * (1 + logvar.abs().log() - mu**2 - logvar.abs()).sum(-1)
+            )
+        ),
+        "mu enters squared.": (
+            lambda mu, logvar: -0.5 * (1 + logvar - mu - logvar.exp()).sum(-1)
+        ),
+        "log sigma^2 has the wrong sign.": (
+            lambda mu, logvar: -0.5 * (1 - logvar - mu**2 - logvar.exp()).sum(-1)
+        ),
+        "The 1 is outside of your sum: it belongs to every dimension.": (
+            lambda mu, logvar: -0.5 * (1 + (inner(mu, logvar) - 1).sum(-1))
+        ),
+    }
+    checks.compare(answer, gaussian_kl, cases(), mistakes)
+
+
+def pair(answer: Callable) -> Callable[..., Tensor]:
+    """The same function, but its two results are one tensor."""
+    return lambda *arguments: torch.stack(
+        [torch.as_tensor(part) for part in answer(*arguments)]
+    )
+
+
+def from_samples(answer: Callable) -> None:
+    """Exercise B: ``answer(mu, logvar, n_samples)`` is (estimate, standard error)."""
+    mu, logvar = torch.tensor([1.0, -0.5]), torch.tensor([0.0, -1.0])
+    exact = gaussian_kl(mu, logvar).item()
+    # The log ratio is a sum over dimensions of mu s e + (s^2 - 1) e^2 / 2 + a constant.
+    variance = logvar.exp()
+    std = ((mu**2 * variance) + (variance - 1) ** 2 / 2).sum().sqrt().item()
+    for n_samples in (2_000, 50_000):
+        torch.manual_seed(n_samples)
+        name = f"n_samples = {n_samples}"
+        result = checks.call(pair(answer), name, (mu, logvar, n_samples))
+        checks.require(result.shape == (2,), "return two numbers: (estimate, error)")
+        estimate, error = result.tolist()
+        expected = std / math.sqrt(n_samples)
+        checks.require(
+            abs(error - std) > 0.1 * std,
+            "your error does not shrink with the number of samples: that is the "
+            "deviation of one sample, divide by sqrt(n_samples).",
+        )
+        checks.require(
+            abs(error / expected - 1) < 0.1,
+            f"with {n_samples} samples the standard error should be near "
+            f"{expected:.4f}, got {error:.4f}",
+        )
+        checks.require(
+            abs(estimate - exact) < 6 * expected,
+            f"with {n_samples} samples {estimate:.4f} lies "
+            f"{abs(estimate - exact) / expected:.0f} standard errors from the exact "
+            f"{exact:.4f}: do z, log q and log p use the same mu and sigma?",
+        )
+    checks.passed("the sampled divergence")
+
+
+def general(answer: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> None:
+    """Exercise C: ``answer(mean_q, cov_q, mean_p, cov_p)`` for two full Gaussians."""
+
+    def reference(mean_q, cov_q, mean_p, cov_p):
+        q, p = MultivariateNormal(mean_q, cov_q), MultivariateNormal(mean_p, cov_p)
+        return kl_divergence(q, p)
+
+    def without(part: str) -> Callable:
+        def mistake(mean_q, cov_q, mean_p, cov_p):
+            delta, inverse = mean_q - mean_p, cov_p.inverse()
+            log_ratio = torch.logdet(cov_p) - torch.logdet(cov_q)
+            terms = {
+                "trace": (inverse @ cov_q).trace(),
+                "quadratic form": delta @ inverse @ delta,
+                "number of dimensions": -torch.tensor(1.0 * len(delta)),
+                "log determinants": log_ratio,
+            }
+            sign = {part: -1.0 if part == "log determinants" else 0.0}
+            return 0.5 * sum(sign.get(name, 1.0) * terms[name] for name in terms)
+
+        return mistake
+
+    lower = torch.tensor([[1.2, 0.0, 0.0], [0.7, 0.6, 0.0], [-0.4, 0.3, 0.9]]).double()
+    mean, eye = torch.tensor([0.5, -1.0, 0.2]).double(), torch.eye(3).double()
+    zero = torch.zeros(3).double()
+    some = {
+        "q = p": (mean, lower @ lower.T, mean, lower @ lower.T),
+        "p = N(0, I)": (mean, lower @ lower.T, zero, eye),
+        "two full covariances": (
+            mean,
+            lower @ lower.T,
+            zero,
+            2 * eye - lower.T @ lower / 3,
+        ),
+    }
+    mistakes = {
+        "The other direction: q comes first, and it is p's covariance that is "
+        "inverted.": lambda mq, cq, mp, cp: reference(mp, cp, mq, cq),
+        "The log determinants are the wrong way round: p's minus q's.": without(
+            "log determinants"
+        ),
+        "The number of dimensions is missing: the divergence at q = p must be 0.": (
+            without("number of dimensions")
+        ),
+        "Where does the distance of the means enter?": without("quadratic form"),
+        "Where does the trace enter?": without("trace"),
+        "Twice too much: where is the one half?": lambda *a: 2 * reference(*a),
+    }
+    checks.compare(answer, reference, some, mistakes)
+
+
+def std_for_price(answer: float) -> None:
+    """Exercise D: the sigma < 1 whose price at mu = 0 is 3 nats."""
+    low, high = 1e-6, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        dearer = (middle**2 - 1) / 2 - math.log(middle) > 3
+        low, high = (middle, high) if dearer else (low, middle)
+    mistakes = {
+        "that is sigma^2; the question is about sigma.": high**2,
+        "that is the rule -log(sigma) alone: the formula has two more terms.": (
+            math.exp(-3)
+        ),
+    }
+    checks.number(answer, high, tolerance=6e-6, mistakes=mistakes)
