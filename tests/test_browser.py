@@ -15,8 +15,7 @@ from tools.measure_site import local_file, weight
 
 pytestmark = pytest.mark.book
 
-EXTRA = [SITE / name for name in ("search.html", "404.html")]
-ALL_PAGES = PAGES + [path for path in EXTRA if path.exists()]
+ALL_PAGES = [*PAGES, SITE / "search.html", *SITE.glob("404.html")]
 WIDTHS = (1300, 375)
 THEMES = ("light", "dark")
 RULES = {
