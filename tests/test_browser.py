@@ -147,7 +147,7 @@ def poor_images(page):
             await image.decode().catch(() => {});
             const { naturalWidth, alt } = image, shown = image.outerHTML.slice(0, 120);
             if (!naturalWidth) faults.push(`does not load: ${shown}`);
-            const short = image.closest("article") ? alt.length < 20 : !alt;
+            const short = image.closest("article") && alt.length < 20;
             const name = /\.(png|svg|jpe?g)\b|[0-9a-f]{20}/.test(alt);
             if (short || name || alt.length > 250)
                 faults.push(`poor alt text: ${shown}`);
