@@ -22,7 +22,7 @@ live.register("elbo-bound", host => {
     label: "Densities of q and of the posterior. Drag q to move its mean, or use the arrow keys.",
   }, (context, figure) => {
     const { blue, red } = figure.colours;
-    figure.y = [0, Math.max(0.75, 1.1 * q(state.mu))];
+    figure.y = [0, Math.max(0.75, 1.25 * q(state.mu))];
     live.axis(context, figure, "z");
     live.curve(context, figure, z => gaussian(z, posterior.mu, posterior.sigma), red, { dash: [7, 4] });
     live.curve(context, figure, q, blue);

@@ -17,10 +17,11 @@ live.register("kl-divergence", host => {
 
   const x = [-6, 6];
   const densities = live.canvas(host, {
-    width: 640, height: 200, x, y: [0, 1.05],
+    width: 640, height: 200, x, y: [0, 1],
     label: "Densities of q and p. Drag a curve to move its mean, or use the arrow keys.",
   }, (context, figure) => {
     const { blue, red } = figure.colours;
+    figure.y = [0, Math.max(0.5, 1.25 * q(state.muQ), 1.25 * p(state.muP))];
     live.axis(context, figure, "z");
     live.curve(context, figure, q, blue);
     live.curve(context, figure, p, red, { dash: [7, 4] });
