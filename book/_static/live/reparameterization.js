@@ -71,7 +71,7 @@ live.register("reparameterization", host => {
   function update() {
     for (const show of shows) show();
     const { z, followed } = numbers();
-    say(`The red point has \u03b5 = ${minus(followed)} and z = \u03bc + \u03c3\u03b5 = ${minus(z[state.point - 1])}.`
+    say(`The point followed has \u03b5 = ${minus(followed)} and z = \u03bc + \u03c3\u03b5 = ${minus(z[state.point - 1])}.`
       + ` Its derivatives: \u2202z/\u2202\u03bc = 1, \u2202z/\u2202\u03c3 = \u03b5 = ${minus(followed)}.`);
     figure.redraw();
   }
