@@ -475,8 +475,8 @@ def test_every_combination_has_the_librarys_beta(loss, cost, share):
         loss.control("KL divergence, reduced by").select_option(kl)
         for pixels, latents, batch, weight in ((784, 2, 128, 1), (12288, 7, 3, 0.4)):
             loss.control("pixels D").fill(str(pixels))
-            loss.control("latent dimensions J").fill(str(latents))
-            loss.control("images in a batch B").fill(str(batch))
+            loss.control("dimensions J").fill(str(latents))
+            loss.control("batch size B").fill(str(batch))
             loss.control("weight w of the KL").fill(str(weight))
             sizes = {"batch_size": batch, "n_pixels": pixels, "latent_dim": latents}
             # A share of a cost beside a KL is the whole cost beside more of the KL.
@@ -534,7 +534,7 @@ def test_programs_have_the_betas_of_the_pages_table(loss):
 
 @pytest.mark.parametrize("entry", ["", "0", "-3", "2.5", "1e999"])
 def test_entry_that_cannot_be_used_is_named_and_not_used(loss, entry):
-    before, field = loss.numbers, loss.control("images in a batch B")
+    before, field = loss.numbers, loss.control("batch size B")
     field.fill(entry)
     said = loss.body.get_by_text("expected a whole number above 0; 128 is kept")
     assert said.is_visible() and field.get_attribute("aria-invalid") == "true"
@@ -544,7 +544,7 @@ def test_entry_that_cannot_be_used_is_named_and_not_used(loss, entry):
 
 
 def test_calculator_is_driven_by_the_keyboard(loss):
-    loss.control("images in a batch B").press("ArrowUp")
+    loss.control("batch size B").press("ArrowUp")
     assert loss.state["batch"] == 129
     loss.control("KL divergence, reduced by").focus()
     loss.page.keyboard.press("ArrowDown")

@@ -46,8 +46,8 @@ live.register("loss-scale", host => {
     live.choice(sums, state, "likelihood", { label: "this cost, reduced by", options }, edited),
     live.choice(sums, state, "kl", { label: "KL divergence, reduced by", options }, edited),
     live.number(sizes, state, "pixels", { label: "pixels D", whole: true }, edited),
-    live.number(sizes, state, "latents", { label: "latent dimensions J", whole: true }, edited),
-    live.number(sizes, state, "batch", { label: "images in a batch B", whole: true }, edited),
+    live.number(sizes, state, "latents", { label: "dimensions J", whole: true }, edited),
+    live.number(sizes, state, "batch", { label: "batch size B", whole: true }, edited),
     live.number(sizes, state, "weight", { label: "weight w of the KL" }, edited),
   ];
 
