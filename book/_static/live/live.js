@@ -5,26 +5,30 @@ When that box comes near the window, tools.js and NAME.js are injected, and NAME
     live.register("NAME", host => ...)      host: an empty <div class="live-body"> at the end of the box, once a box.
 Large data live in scripts of their own: live.load("FILE") is a Promise of what _static/live/FILE.js hands to
 live.provide("FILE", object).
-Every widget sets host.live = {state, set(values), numbers(), draw()}: what it shows, to full precision, for the tests;
-set() changes the state as the user would, draw() paints at once.
+A builder ends with live.expose(host, state, {update, numbers, figures}), which calls update() and sets
+host.live = {state, set(values), numbers(), draw()}: all that is shown, to full precision, for the tests. update() shows
+the state everywhere; set() changes it and updates; draw() paints the figures at once.
 
 tools.js gives (a control returns show(), which takes its value from the state again):
     live.slider(parent, state, key, {label, min, max, step, format}, changed)    <input type=range> bound to state[key]
     live.choice(parent, state, key, {label, options: [[value, text], ...]}, changed)   <select> bound to state[key]
+    live.number(parent, state, key, {label, whole}, changed)    a number above 0; any other entry is marked, and not used
     live.button(parent, text, act)
     live.row(parent)                        a <div> whose controls stand side by side and wrap
     live.canvas(parent, {width, height, x: [a, b], y: [a, b], margin, label}, draw) -> figure
         width: at most so many CSS pixels; height: CSS pixels, or a function of the width; margin: [top, right, bottom, left].
         draw(context, figure) paints in CSS pixels; figure: {element, width, height, colours, x, y,
         px(x), py(y), at(px, py) -> [x, y], redraw() with the next frame, draw() at once}. Repaints on resize and theme change.
-    live.axis(context, figure, label)       the horizontal axis of figure.x, with ticks
+    live.axis(context, figure, label)       the horizontal axis of figure.x, with whole-numbered ticks
     live.curve(context, figure, f, colour, {dash, fill, base})      y = f(x) over figure.x
+    live.dot(context, px, py, radius, colour)       live.grip(context, figure, x, y, colour, name): what can be dragged
     live.drag(figure, [{get() -> [x, y], set([x, y])}, ...], {step, flat})   pointer and arrow keys (Shift: ten steps);
-        flat: y stays, so that a finger can still scroll the page; the handles are hit by nearness
+        the nearest handle is taken; flat: only x moves, and a finger can still scroll the page
     live.readout(parent) -> say(text)       visible at once, spoken when it has settled
     live.colours() -> {ink, muted, line, paper, blue, red, green, purple}
     live.animate(step, milliseconds)        step(t), t from 0 to 1; straight to step(1) where motion is unwelcome
     live.random(seed) -> next()             uniform in (0, 1), the same on every machine;  live.normal(next)
+    live.gaussian(z, mu, sigma)             density of N(mu, sigma^2);  live.gaussianKl(muQ, sigmaQ, muP, sigmaP)
 */
 window.live = (() => {
   const builders = {}, loaded = {}, provided = {};

@@ -47,6 +47,33 @@
     return show;
   };
 
+  live.number = (parent, state, key, { label, whole }, changed) => {
+    const [input, box, id] = field(parent, label, "input", { type: "number", min: whole ? 1 : 0, step: whole ? 1 : "any" });
+    const fault = make(box, "span", { id: `${id}-fault`, class: "live-fault", role: "alert" });
+    function check() {
+      const good = input.validity.valid && Number(input.value) > 0;
+      input.setAttribute("aria-invalid", !good);
+      fault.textContent = good ? "" : `expected a ${whole ? "whole " : ""}number above 0; ${state[key]} is kept`;
+      return good;
+    }
+    const show = () => { if (document.activeElement !== input) { input.value = state[key]; check(); } };
+    input.setAttribute("aria-describedby", fault.id);
+    input.addEventListener("input", () => { if (check()) { state[key] = Number(input.value); changed(); } });
+    input.addEventListener("blur", show);
+    show();
+    return show;
+  };
+
+  live.expose = (host, state, { update, numbers, figures = [] }) => {
+    host.live = {
+      state,
+      numbers,
+      set(values) { Object.assign(state, values); update(); },
+      draw() { for (const figure of figures) figure.draw(); },
+    };
+    update();
+  };
+
   live.readout = parent => {
     const seen = make(parent, "p", { class: "live-readout" });
     const spoken = make(parent, "p", { class: "live-spoken", "aria-live": "polite" });
@@ -149,6 +176,24 @@
     context.setLineDash([]);
   };
 
+  live.dot = (context, px, py, radius, colour) => {
+    context.fillStyle = colour;
+    context.beginPath();
+    context.arc(px, py, radius, 0, 2 * Math.PI);
+    context.fill();
+  };
+
+  live.grip = (context, figure, x, y, colour, name) => {
+    const [px, py] = [figure.px(x), figure.py(y)];
+    live.dot(context, px, py, 9, colour);
+    live.dot(context, px, py, 6, figure.colours.paper);
+    live.dot(context, px, py, 3, colour);
+    context.fillStyle = colour;
+    context.textAlign = "left";
+    context.textBaseline = "middle";
+    context.fillText(name, px + 13, py);
+  };
+
   live.drag = (figure, handles, { step, flat = false }) => {
     const { element } = figure;
     element.setAttribute("role", "application");
@@ -162,7 +207,7 @@
     }
     function distance(handle, event) {
       const [x, y] = handle.get();
-      return Math.hypot(figure.px(x) - event.offsetX, flat ? 0 : figure.py(y) - event.offsetY);
+      return Math.hypot(figure.px(x) - event.offsetX, figure.py(y) - event.offsetY);
     }
     element.addEventListener("pointerdown", event => {
       active = handles.reduce((a, b) => (distance(b, event) < distance(a, event) ? b : a));
@@ -199,6 +244,12 @@
       if (t < 1) requestAnimationFrame(frame);
     });
   };
+
+  live.gaussian = (z, mu, sigma) => Math.exp(-0.5 * ((z - mu) / sigma) ** 2) / (sigma * Math.sqrt(2 * Math.PI));
+
+  // eq-kl-gaussian-pair
+  live.gaussianKl = (muQ, sigmaQ, muP, sigmaP) =>
+    Math.log(sigmaP / sigmaQ) + (sigmaQ ** 2 + (muQ - muP) ** 2) / (2 * sigmaP ** 2) - 0.5;
 
   live.random = seed => () => { // mulberry32
     seed = (seed + 0x6d2b79f5) | 0;
