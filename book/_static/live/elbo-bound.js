@@ -22,7 +22,7 @@ live.register("elbo-bound", host => {
     label: "Densities of q and of the posterior. Drag q to move its mean, or use the arrow keys.",
   }, (context, figure) => {
     const { blue, red } = figure.colours;
-    figure.y = [0, Math.max(0.75, 1.1 * q(state.mu))];
+    figure.y = [0, Math.max(0.75, 1.25 * q(state.mu))];
     live.axis(context, figure, "z");
     live.curve(context, figure, z => gaussian(z, posterior.mu, posterior.sigma), red, { dash: [7, 4] });
     live.curve(context, figure, q, blue);
@@ -49,12 +49,11 @@ live.register("elbo-bound", host => {
       context.textBaseline = "middle";
       context.textAlign = "left";
       context.fillStyle = hatched ? colours.ink : colours.paper;
-      const room = px(to) - px(from) - 8;
-      if (context.measureText(text).width < room) context.fillText(text, px(from) + 6, py(row + 0.5));
+      if (context.measureText(text).width < px(to) - px(from) - 10) context.fillText(text, px(from) + 6, py(row + 0.5));
     };
     bar(1, base, logPx, colours.green, "log p(x)");
     bar(0, base, elbo, colours.blue, "ELBO");
-    bar(0, elbo, logPx, colours.red, "KL to the posterior", true);
+    bar(0, elbo, logPx, colours.red, "KL", true);
     context.strokeStyle = colours.ink;
     context.setLineDash([4, 4]);
     context.beginPath();

@@ -21,13 +21,13 @@ live.register("gaussian-kl", host => {
     label: "Densities of q and of the prior. Drag q to move its mean, or use the arrow keys.",
   }, (context, figure) => {
     const { blue, red } = figure.colours;
-    figure.y = [0, Math.max(1, 1.1 * q(state.mu))];
+    figure.y = [0, Math.max(0.5, 1.25 * q(state.mu))];
     live.axis(context, figure, "z");
     live.curve(context, figure, z => live.gaussian(z, 0, 1), red, { dash: [7, 4] });
     live.curve(context, figure, q, blue);
     context.fillStyle = red;
-    context.textAlign = "left";
-    context.fillText("prior", figure.px(1.3), figure.py(live.gaussian(1.1, 0, 1)));
+    context.textAlign = "right";
+    context.fillText("prior", figure.px(-1.2), figure.py(live.gaussian(1, 0, 1)));
     live.grip(context, figure, state.mu, q(state.mu), blue, "q");
   });
 

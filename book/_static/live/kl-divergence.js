@@ -10,17 +10,23 @@ live.register("kl-divergence", host => {
   const logRatio = z => Math.log(state.sigmaP / state.sigmaQ)
     - 0.5 * ((z - state.muQ) / state.sigmaQ) ** 2 + 0.5 * ((z - state.muP) / state.sigmaP) ** 2;
   const integrand = z => (state.direction === "reverse" ? q(z) * logRatio(z) : -p(z) * logRatio(z));
-  const numbers = () => ({
-    klQP: gaussianKl(state.muQ, state.sigmaQ, state.muP, state.sigmaP),
-    klPQ: gaussianKl(state.muP, state.sigmaP, state.muQ, state.sigmaQ),
-  });
-
   const x = [-6, 6];
+  const numbers = () => {
+    const values = Array.from({ length: 601 }, (_, i) => integrand(x[0] + 0.02 * i));
+    return {
+      klQP: gaussianKl(state.muQ, state.sigmaQ, state.muP, state.sigmaP),
+      klPQ: gaussianKl(state.muP, state.sigmaP, state.muQ, state.sigmaQ),
+      lowest: Math.min(...values),
+      highest: Math.max(...values),
+    };
+  };
+
   const densities = live.canvas(host, {
-    width: 640, height: 200, x, y: [0, 1.05],
+    width: 640, height: 200, x, y: [0, 1],
     label: "Densities of q and p. Drag a curve to move its mean, or use the arrow keys.",
   }, (context, figure) => {
     const { blue, red } = figure.colours;
+    figure.y = [0, Math.max(0.5, 1.25 * q(state.muQ), 1.25 * p(state.muP))];
     live.axis(context, figure, "z");
     live.curve(context, figure, q, blue);
     live.curve(context, figure, p, red, { dash: [7, 4] });
@@ -32,12 +38,8 @@ live.register("kl-divergence", host => {
     width: 640, height: 150, x, y: [-1, 1], margin: [20, 12, 8, 12],
     label: "The integrand of the chosen divergence over z, shaded: above the axis it adds, below it takes away.",
   }, (context, figure) => {
-    let [low, high] = [-0.2, 0.5];
-    for (let z = x[0]; z <= x[1]; z += 0.02) {
-      low = Math.min(low, integrand(z));
-      high = Math.max(high, integrand(z));
-    }
-    figure.y = [1.05 * low, 1.05 * high];
+    const { lowest, highest } = numbers();
+    figure.y = [1.05 * Math.min(-0.1, lowest), 1.05 * Math.max(0.3, highest)];
     const { blue, purple, line, muted } = figure.colours;
     live.curve(context, figure, z => Math.max(0, integrand(z)), blue, { fill: true });
     live.curve(context, figure, z => Math.min(0, integrand(z)), purple, { fill: true });
@@ -48,7 +50,7 @@ live.register("kl-divergence", host => {
     context.textAlign = "left";
     context.textBaseline = "top";
     const name = state.direction === "reverse" ? "q(z) log(q(z)/p(z))" : "p(z) log(p(z)/q(z))";
-    context.fillText(`${name}, highest at ${high.toFixed(2)}`, figure.px(x[0]), 2);
+    context.fillText(`${name}, from ${minus(lowest)} to ${minus(highest)}`, figure.px(x[0]), 2);
   });
 
   const say = live.readout(host);

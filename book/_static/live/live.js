@@ -38,7 +38,7 @@ window.live = (() => {
       const script = document.createElement("script");
       script.src = `${document.documentElement.dataset.content_root}_static/live/${file}.js`;
       script.onload = () => resolve(provided[file]);
-      script.onerror = () => reject(new Error(`a live figure needs ${script.src}, which did not load`));
+      script.onerror = () => reject(new Error(`${file}.js did not load`));
       document.head.append(script);
     });
     return loaded[file];
@@ -46,14 +46,19 @@ window.live = (() => {
 
   async function start(box) {
     const name = [...box.classList].find(c => c.startsWith("live-")).slice(5);
-    await load("tools");
-    await load(name);
     const host = document.createElement("div");
     host.className = "live-body";
     host.setAttribute("role", "group");
     host.setAttribute("aria-label", box.querySelector(".admonition-title").textContent);
     box.append(host);
-    builders[name](host);
+    try {
+      await load("tools");
+      await load(name);
+      builders[name](host);
+    } catch (error) {
+      host.textContent = `This figure cannot be shown: ${error.message}.`;
+      throw error;
+    }
   }
 
   document.addEventListener("DOMContentLoaded", () => {

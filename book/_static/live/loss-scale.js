@@ -1,14 +1,14 @@
 /* The effective beta of a loss whose two terms are reduced in different ways (eq-effective-beta, eq-gaussian-beta). */
 live.register("loss-scale", host => {
   const programs = { // those of the page's table for which the answer differs
-    "the report's code": { cost: "bce", likelihood: "sum", kl: "batchmean", weight: 1, batch: 128 },
+    "the report’s code": { cost: "bce", likelihood: "sum", kl: "batchmean", weight: 1, batch: 128 },
     "pytorch/examples": { cost: "bce", likelihood: "sum", kl: "sum", weight: 1 },
     "keras, 2016": { cost: "bce", likelihood: "mean", kl: "mean", weight: 1, pixels: 784, latents: 2 },
     "pythae, mse": { cost: "half", likelihood: "batchmean", kl: "batchmean", weight: 1 },
     "PyTorch-VAE": { cost: "square", likelihood: "mean", kl: "batchmean", weight: 0.00025, pixels: 12288 },
     "WorldModels, Keras": { cost: "square", likelihood: "mean", kl: "batchmean", weight: 1, pixels: 12288 },
   };
-  const state = { program: "the report's code", cost: "bce", likelihood: "sum", kl: "batchmean", weight: 1, pixels: 784, latents: 2, batch: 128 };
+  const state = { program: "the report’s code", cost: "bce", likelihood: "sum", kl: "batchmean", weight: 1, pixels: 784, latents: 2, batch: 128 };
 
   const divisor = (reduction, width) => ({ sum: 1, batchmean: state.batch, mean: state.batch * width })[reduction];
   const numbers = () => {
@@ -19,21 +19,20 @@ live.register("loss-scale", host => {
 
   const digits = v => (v >= 1e6 || v < 1e-4 ? v.toExponential(2) : String(Number(v.toPrecision(4))))
     .replace("-", "\u2212");
+  const whole = v => Math.abs(v - Math.round(v)) < 1e-9 * v;
   function sentence() {
     const { beta, noise } = numbers();
-    const near = Math.abs(beta - 1) < 1e-9;
+    const shown = beta < 1 && whole(1 / beta) ? `1/${Math.round(1 / beta)}` : digits(beta);
     if (noise !== null)
-      return `\u03b2 = ${digits(beta)} beside a sum of squared errors: the ELBO of a Gaussian model with noise s = ${digits(noise)}`
+      return `\u03b2 = ${shown} beside a sum of squared errors: the ELBO of a Gaussian model with noise s = ${digits(noise)}`
         + " in the unit of the pixels. Is that the noise you mean?";
-    if (near) return "\u03b2 = 1: up to a common factor, this loss is minus the ELBO.";
-    return `\u03b2 = ${digits(beta)}: the KL divergence counts ${digits(beta < 1 ? 1 / beta : beta)} times too`
+    if (Math.abs(beta - 1) < 1e-9) return "\u03b2 = 1: up to a common factor, this loss is minus the ELBO.";
+    return `\u03b2 = ${shown}: the KL divergence counts ${digits(beta < 1 ? 1 / beta : beta)} times too`
       + ` ${beta < 1 ? "little" : "much"} for an ELBO.`;
   }
 
   const sums = live.row(host);
-  const options = width => [
-    ["sum", "sum over all"], ["batchmean", `sum over ${width}, mean over images`], ["mean", "mean over all"],
-  ];
+  const options = [["sum", "sum over all"], ["batchmean", "sum, then mean over images"], ["mean", "mean over all"]];
   const sizes = live.row(host);
   const shows = [
     live.choice(sums, state, "program", {
@@ -44,8 +43,8 @@ live.register("loss-scale", host => {
       label: "cost of a pixel",
       options: [["bce", "binary cross-entropy"], ["half", "half the squared error"], ["square", "squared error"]],
     }, edited),
-    live.choice(sums, state, "likelihood", { label: "this cost, reduced by", options: options("pixels") }, edited),
-    live.choice(sums, state, "kl", { label: "KL divergence, reduced by", options: options("dimensions") }, edited),
+    live.choice(sums, state, "likelihood", { label: "this cost, reduced by", options }, edited),
+    live.choice(sums, state, "kl", { label: "KL divergence, reduced by", options }, edited),
     live.number(sizes, state, "pixels", { label: "pixels D", whole: true }, edited),
     live.number(sizes, state, "latents", { label: "latent dimensions J", whole: true }, edited),
     live.number(sizes, state, "batch", { label: "images in a batch B", whole: true }, edited),

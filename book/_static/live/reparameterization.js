@@ -14,6 +14,9 @@ live.register("reparameterization", host => {
     return { eps, z, followed, dzDmu: 1, dzDsigma: followed };
   };
 
+  // The density stands on the upper axis, lower where it would not fit.
+  const height = v => 0.5 + 0.36 * live.gaussian(v, state.mu, state.sigma) / Math.max(0.6, live.gaussian(0, 0, state.sigma));
+
   const figure = live.canvas(host, {
     width: 640, height: 330, x: [-6, 6], y: [0, 1], margin: [8, 12, 30, 12],
     label: "Noise points on the lower axis, joined by lines to their samples z on the upper one, with the density of z."
@@ -32,13 +35,14 @@ live.register("reparameterization", host => {
     context.globalAlpha = 0.6;
     context.stroke();
     context.globalAlpha = 1;
-    const peak = Math.max(0.9, live.gaussian(0, 0, state.sigma)); // the density stands on the upper axis
     context.lineWidth = 2;
-    live.curve(context, figure, v => 0.5 + 0.38 * live.gaussian(v, state.mu, state.sigma) / peak, colours.blue);
+    live.curve(context, figure, height, colours.blue);
     eps.forEach((e, i) => {
-      live.dot(context, px(e), lower, i === chosen ? 6 : 3.5, i === chosen ? colours.red : colours.green);
-      live.dot(context, px(z[i]), upper, i === chosen ? 6 : 3.5, i === chosen ? colours.red : colours.blue);
+      live.dot(context, px(e), lower, 3.5, colours.green);
+      live.dot(context, px(z[i]), upper, 3.5, colours.blue);
     });
+    live.dot(context, px(eps[chosen]), lower, 6, colours.red);
+    live.dot(context, px(z[chosen]), upper, 6, colours.red);
     context.strokeStyle = colours.red;
     context.lineWidth = 2;
     context.beginPath();
@@ -48,9 +52,11 @@ live.register("reparameterization", host => {
     context.fillStyle = colours.ink;
     context.textAlign = "left";
     context.textBaseline = "bottom";
-    context.fillText("density of z", px(-6), py(0.9));
     context.fillText("z = \u03bc + \u03c3\u03b5", px(-6), upper - 4);
     context.fillText("\u03b5", px(-6), lower - 4);
+    context.textAlign = "right";
+    context.fillText("density of z", px(6), upper - 4);
+    live.grip(context, figure, state.mu, height(state.mu), colours.blue, "\u03bc");
   });
 
   const say = live.readout(host);
@@ -65,13 +71,13 @@ live.register("reparameterization", host => {
   function update() {
     for (const show of shows) show();
     const { z, followed } = numbers();
-    say(`The red point has \u03b5 = ${minus(followed)} and z = \u03bc + \u03c3\u03b5 = ${minus(z[state.point - 1])}.`
+    say(`The point followed has \u03b5 = ${minus(followed)} and z = \u03bc + \u03c3\u03b5 = ${minus(z[state.point - 1])}.`
       + ` Its derivatives: \u2202z/\u2202\u03bc = 1, \u2202z/\u2202\u03c3 = \u03b5 = ${minus(followed)}.`);
     figure.redraw();
   }
 
   live.drag(figure, [{
-    get: () => [state.mu, 0.5],
+    get: () => [state.mu, height(state.mu)],
     set: ([v]) => { state.mu = Math.min(2, Math.max(-2, v)); update(); },
   }], { step: 0.05, flat: true });
   live.expose(host, state, { update, numbers, figures: [figure] });

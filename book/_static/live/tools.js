@@ -115,9 +115,12 @@
       draw(context, figure);
     };
     figure.redraw = () => { waiting ||= requestAnimationFrame(figure.draw); };
-    function fit() {
+    function measure() {
       figure.width = Math.min(width, parent.clientWidth);
       figure.height = typeof height === "function" ? height(figure.width) : height;
+    }
+    function fit() {
+      measure();
       element.width = Math.round(figure.width * devicePixelRatio); // the store follows the screen's resolution
       element.height = Math.round(figure.height * devicePixelRatio);
       element.style.width = `${figure.width}px`;
@@ -128,8 +131,7 @@
     const sized = new ResizeObserver(() => {
       if (parent.clientWidth && parent.clientWidth !== known) { known = parent.clientWidth; fit(); }
     });
-    figure.width = Math.min(width, parent.clientWidth);
-    figure.height = typeof height === "function" ? height(figure.width) : height;
+    measure();
     sized.observe(parent); // calls back once at the start, when the widget is complete
     new MutationObserver(() => { figure.colours = live.colours(); figure.redraw(); })
       .observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
@@ -189,9 +191,9 @@
     live.dot(context, px, py, 6, figure.colours.paper);
     live.dot(context, px, py, 3, colour);
     context.fillStyle = colour;
-    context.textAlign = "left";
-    context.textBaseline = "middle";
-    context.fillText(name, px + 13, py);
+    context.textAlign = "center";
+    context.textBaseline = "bottom";
+    context.fillText(name, px, py - 11);
   };
 
   live.drag = (figure, handles, { step, flat = false }) => {
@@ -212,7 +214,9 @@
     element.addEventListener("pointerdown", event => {
       active = handles.reduce((a, b) => (distance(b, event) < distance(a, event) ? b : a));
       const [x, y] = active.get();
-      const close = distance(active, event) < 24; // a grip keeps its distance, a click elsewhere jumps
+      const touch = event.pointerType === "touch";
+      const close = distance(active, event) < (touch ? 40 : 24); // a grip keeps its distance, a click elsewhere jumps
+      if (flat && touch && !close) return; // that finger scrolls the page
       offset = close ? [figure.px(x) - event.offsetX, figure.py(y) - event.offsetY] : [0, 0];
       held = true;
       element.setPointerCapture(event.pointerId);
