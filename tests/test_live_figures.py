@@ -208,10 +208,10 @@ def test_two_gaussians_have_the_divergences_of_torch(gaussians):
     generator = torch.Generator().manual_seed(0)
     for mu_q, mu_p, sigma_q, sigma_p in torch.rand(40, 4, generator=generator).tolist():
         state = {
-            "muQ": 6 * mu_q - 3,
-            "muP": 6 * mu_p - 3,
-            "sigmaQ": 0.4 + 2.1 * sigma_q,
-            "sigmaP": 0.4 + 2.1 * sigma_p,
+            "muQ": 4 * mu_q - 2,
+            "muP": 4 * mu_p - 2,
+            "sigmaQ": 0.4 + 1.6 * sigma_q,
+            "sigmaP": 0.4 + 1.6 * sigma_p,
         }
         numbers = gaussians.set(**state)
         expected = both_divergences(state)[2]
@@ -227,10 +227,17 @@ def test_shaded_integrand_is_that_of_the_divergence(gaussians, direction):
     numbers = gaussians.set(**state)
     q, p, _ = both_divergences(state)
     first, second = (q, p) if direction == "reverse" else (p, q)
-    z = torch.linspace(-6, 6, 601)
+    z = torch.linspace(-8, 8, 801)
     values = first.log_prob(z).exp() * (first.log_prob(z) - second.log_prob(z))
     expected = [float(values.min()), float(values.max())]
     assert [numbers["lowest"], numbers["highest"]] == pytest.approx(expected, abs=1e-9)
+
+
+def test_nearly_all_of_the_shaded_area_is_in_sight():
+    q, p = Normal(-2.0, 2.0), Normal(2.0, 0.4)  # the worst that the sliders allow
+    z = torch.linspace(-8, 8, 80001)
+    area = torch.trapezoid(q.log_prob(z).exp() * (q.log_prob(z) - p.log_prob(z)), z)
+    assert float(area) == pytest.approx(float(kl_divergence(q, p)), rel=0.02)
 
 
 def test_numbers_in_the_text_beside_two_gaussians_are_right(gaussians):
@@ -244,10 +251,10 @@ def test_numbers_in_the_text_beside_two_gaussians_are_right(gaussians):
 def test_two_gaussians_are_moved_by_mouse_keyboard_and_slider(gaussians):
     gaussians.set(muQ=-1.5, muP=1.5, sigmaP=1)
     peak = 8 / 200 + (1 - 1 / 1.25) * 164 / 200  # both: the axis ends at 1.25 peaks
-    gaussians.drag((0.5 - 1.5 / 12, peak), (0.5 - 2.5 / 12, peak))
-    assert gaussians.state["muQ"] == pytest.approx(-2.5, abs=0.1)
+    gaussians.drag((0.5 - 1.5 / 16, peak), (0.5 - 0.5 / 16, peak))
+    assert gaussians.state["muQ"] == pytest.approx(-0.5, abs=0.1)
     assert gaussians.state["muP"] == 1.5
-    gaussians.drag((0.5 + 1.5 / 12, peak), (0.5 + 0.5 / 12, peak))
+    gaussians.drag((0.5 + 1.5 / 16, peak), (0.5 + 0.5 / 16, peak))
     assert gaussians.state["muP"] == pytest.approx(0.5, abs=0.1)
     before = gaussians.state["muP"]  # the keys move what was dragged last
     gaussians.canvas().press("ArrowRight")
@@ -259,18 +266,18 @@ def test_two_gaussians_are_moved_by_mouse_keyboard_and_slider(gaussians):
     slider.press("Home")
     assert gaussians.state["sigmaQ"] == 0.4
     assert slider.get_attribute("aria-valuetext") == "0.40"
-    slider.fill("2.5")
+    slider.fill("1.7")
     state, numbers = gaussians.state, gaussians.numbers
-    assert state["sigmaQ"] == 2.5
+    assert state["sigmaQ"] == 1.7
     expected = both_divergences({k: state[k] for k in state if k != "direction"})[2]
     assert [numbers["klQP"], numbers["klPQ"]] == pytest.approx(expected, **CLOSE)
 
 
 def test_a_mean_stays_on_its_slider(gaussians):
     gaussians.drag((0.5, 0.3), (2.0, 0.3))
-    assert gaussians.state["muQ"] == 3
+    assert gaussians.state["muQ"] == 2
     gaussians.canvas().press("Shift+ArrowRight")
-    assert gaussians.state["muQ"] == 3
+    assert gaussians.state["muQ"] == 2
 
 
 # The four terms (chapter 4)
@@ -475,8 +482,8 @@ def test_every_combination_has_the_librarys_beta(loss, cost, share):
         loss.control("KL divergence, reduced by").select_option(kl)
         for pixels, latents, batch, weight in ((784, 2, 128, 1), (12288, 7, 3, 0.4)):
             loss.control("pixels D").fill(str(pixels))
-            loss.control("latent dimensions J").fill(str(latents))
-            loss.control("images in a batch B").fill(str(batch))
+            loss.control("dimensions J").fill(str(latents))
+            loss.control("batch size B").fill(str(batch))
             loss.control("weight w of the KL").fill(str(weight))
             sizes = {"batch_size": batch, "n_pixels": pixels, "latent_dim": latents}
             # A share of a cost beside a KL is the whole cost beside more of the KL.
@@ -529,12 +536,12 @@ def test_programs_have_the_betas_of_the_pages_table(loss):
     for program, beta in table.items():
         loss.control("start from").select_option(program)
         assert loss.numbers["beta"] == pytest.approx(beta, rel=1e-3)
-    assert round(loss.numbers["noise"]) == 78
+    assert round(loss.numbers["noise"]) == 78 and "β = 12288 beside" in loss.text
 
 
 @pytest.mark.parametrize("entry", ["", "0", "-3", "2.5", "1e999"])
 def test_entry_that_cannot_be_used_is_named_and_not_used(loss, entry):
-    before, field = loss.numbers, loss.control("images in a batch B")
+    before, field = loss.numbers, loss.control("batch size B")
     field.fill(entry)
     said = loss.body.get_by_text("expected a whole number above 0; 128 is kept")
     assert said.is_visible() and field.get_attribute("aria-invalid") == "true"
@@ -544,7 +551,7 @@ def test_entry_that_cannot_be_used_is_named_and_not_used(loss, entry):
 
 
 def test_calculator_is_driven_by_the_keyboard(loss):
-    loss.control("images in a batch B").press("ArrowUp")
+    loss.control("batch size B").press("ArrowUp")
     assert loss.state["batch"] == 129
     loss.control("KL divergence, reduced by").focus()
     loss.page.keyboard.press("ArrowDown")
