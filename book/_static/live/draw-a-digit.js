@@ -51,7 +51,7 @@ live.register("draw-a-digit", async host => {
     ["seen", "mu", "logvar", "kl", "samples", "mean"].map(key => [key, now[key].length ? [...now[key]] : now[key]]));
 
   const pair = live.row(host), left = live.row(pair), right = live.row(pair);
-  pair.className = "live-pair live-even";
+  pair.className = "live-pair live-pad";
   left.className = right.className = "";
 
   const pad = live.canvas(left, {
