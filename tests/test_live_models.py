@@ -398,7 +398,8 @@ def test_ends_of_a_walk_settle_on_test_digits(explorer):
     explorer.set(a=[-3.0, 3.0], b=[3.0, 3.0])
     lonely = (torch.cdist(places, places) + 9 * torch.eye(len(places))).amin(1)
     target = places[(lonely - 9 * (places[:, 1] > 1)).argmax()].tolist()
-    spot = on_plane(explorer, target)
+    assert lonely.max() > 0.2
+    spot = on_plane(explorer, (target[0] + 0.04, target[1] - 0.04))  # beside it
     explorer.drag(on_plane(explorer, (-3.0, 3.0)), spot)
     assert explorer.numbers["ends"][0] == pytest.approx(target, abs=1e-6)
     assert explorer.control("from").input_value() == "free"
