@@ -92,3 +92,86 @@ def test_a_term_is_linked_where_a_chapter_first_uses_it(path):
     late = unlinked(page, glossary())
     lines = {term: page[:use].count("\n") + 1 for term, use in late.items()}
     assert not lines, f"{path.name}, term and line: {lines}"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=stem)
+def test_notation_is_linked_before_the_first_formula_of_the_text(path):
+    _, goals, text = re.split(r"^:::", path.read_text("utf-8"), 2, re.MULTILINE)
+    assert "{doc}`notation`" in goals and "{doc}`glossary`" in goals
+    assert "$" in text
+
+
+def sections(path):
+    """(heading, Markdown, tags) of the sections of a notebook, title first."""
+    found = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            found[-1][2].extend(cell.metadata.get("tags", []))
+            continue
+        for part in re.split(r"(?m)^(?=#+ )", cell.source):
+            if part.startswith("#"):
+                found.append([part.splitlines()[0].lstrip("# "), part, []])
+            elif part:
+                found[-1][1] += part
+    return found
+
+
+def labels_linked(markdown):
+    """(page, label) of every link to something numbered on a page."""
+    return set(re.findall(r"\]\(\.\./book/([\w-]+)\.md#([\w-]+)\)", markdown))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=stem)
+def test_a_section_of_a_notebook_links_to_each_equation_that_it_checks(path):
+    pages = {equation.label: equation.page for equation in register.all_equations()}
+    for heading, markdown, tags in sections(path):
+        checked = {(pages[tag], tag) for tag in tags if tag.startswith("eq-")}
+        assert checked <= labels_linked(markdown), (heading, checked)
+
+
+def rows_of_checks(page):
+    """(labels of statements, slugs of the notebook's sections) by row of the table."""
+    table = page.read_text("utf-8").split("## Checked by machine")[1].split("\n## ")[0]
+    for row in table.splitlines():
+        left, _, right = row.partition(" | ")
+        labels = set(re.findall(r"\{prf:ref\}`([\w-]+)`", left))
+        yield row, labels, set(re.findall(rf"/{page.stem}\.ipynb#([\w-]+)\)", right))
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=stem)
+def test_theorem_and_the_section_that_checks_it_link_to_each_other(page):
+    markdown = {slugify(h): m for h, m, _ in sections(NOTEBOOKS / f"{page.stem}.ipynb")}
+    n_rows = 0
+    for row, labels, slugs in rows_of_checks(page):
+        assert bool(slugs) == ("notebook" in row), row
+        n_rows += bool(slugs)
+        for slug in slugs:
+            back = {label for _, label in labels_linked(markdown[slug])}
+            assert labels <= back, (slug, labels - back)
+    assert n_rows >= 3
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=stem)
+def test_figure_and_the_section_that_draws_it_link_to_each_other(page):
+    markdown = {slugify(h): m for h, m, _ in sections(NOTEBOOKS / f"{page.stem}.ipynb")}
+    figures = re.findall(r"^```\{figure\}.*?^```", page.read_text("utf-8"), re.S | re.M)
+    for figure in figures:
+        label = re.search(r":name: (\S+)", figure)[1]
+        slugs = re.findall(rf"/{page.stem}\.ipynb#([\w-]+)\)", figure)
+        assert slugs, f"{label}: its caption names no section of the notebook"
+        for slug in slugs:
+            assert (page.stem, label) in labels_linked(markdown[slug]), label
+
+
+@pytest.mark.parametrize("path", PATHS, ids=stem)
+def test_a_notebook_ends_with_the_way_back_and_a_next_step(path):
+    cells = nbformat.read(path, as_version=4).cells
+    first, last = cells[0].source, [c for c in cells if c.cell_type == "markdown"][-1]
+    assert re.search(r"minute|second", first)
+    assert f"](../book/{path.stem}.md)" in first
+    end = last.source.split("\n\n")[-1]
+    back, onward = end.split("Next: ")
+    assert "Back to the page: [" in back and f"](../book/{path.stem}.md)" in back
+    pages = re.findall(r"\]\(\.\./book/([\w-]+)\.md\)", onward)
+    assert pages and path.stem not in pages
+    assert all((ROOT / "book" / f"{page}.md").exists() for page in pages)
