@@ -4,7 +4,6 @@ import re
 
 import nbformat
 import pytest
-import yaml
 from mdit_py_plugins.anchors.index import slugify
 
 from tools import register
@@ -96,7 +95,7 @@ def test_a_term_is_linked_where_a_chapter_first_uses_it(path):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=stem)
 def test_notation_is_linked_before_the_first_formula_of_the_text(path):
-    _, goals, text = re.split(r"^:::", path.read_text("utf-8"), 2, re.MULTILINE)
+    _, goals, text = path.read_text("utf-8").split("\n:::", 2)
     assert "{doc}`notation`" in goals and "{doc}`glossary`" in goals
     assert "$" in text
 
@@ -175,3 +174,110 @@ def test_a_notebook_ends_with_the_way_back_and_a_next_step(path):
     pages = re.findall(r"\]\(\.\./book/([\w-]+)\.md\)", onward)
     assert pages and path.stem not in pages
     assert all((ROOT / "book" / f"{page}.md").exists() for page in pages)
+
+
+def minutes(name):
+    """Minutes that a chapter or an appendix states for itself, and for its notebook."""
+    page = (ROOT / "book" / f"{name}.md").read_text("utf-8")
+    stated = re.search(r"\*\*Time\*\*: (\d+) minutes(.*)", page)
+    notebook = re.search(r"then (\d+) for the \[notebook\]", stated[2])
+    return int(stated[1]), int(notebook[1]) if notebook else None
+
+
+def section_words(target):
+    """Words, a formula counting as one, of a section of a page."""
+    name, _, slug = target.partition("#")
+    page = (ROOT / "book" / name).read_text("utf-8")
+    parts = {slugify(p.splitlines()[0]): p for p in re.split(r"(?m)^## ", page)[1:]}
+    text = re.sub(r"\$\$.*?\$\$|\$[^$]+\$", " formula ", parts[slug], flags=re.DOTALL)
+    return len(re.findall(r"[\w'-]+", re.sub(r"\]\([^)]*\)|\{[^}]*\}", "", text)))
+
+
+def ways():
+    """(title, minutes in all, lines of its list) of each way on the index."""
+    index = (ROOT / "book" / "index.md").read_text("utf-8")
+    cards = re.findall(
+        r"\{grid-item-card\} ([^\n]+): (?:(\d+) h )?(\d+) min\n(.*?)^:",
+        index,
+        re.DOTALL | re.MULTILINE,
+    )
+    return [
+        (
+            title,
+            60 * int(hours or 0) + int(rest),
+            re.findall(r"^\d+\. (.*)", body, re.M),
+        )
+        for title, hours, rest, body in cards
+    ]
+
+
+def test_index_offers_four_ways_and_their_minutes_add_up():
+    found = ways()
+    assert [title for title, _, _ in found] == [
+        "Just the idea",
+        "The mathematics",
+        "The code",
+        "A two-week course",
+    ]
+    assert found[0][1] == 30 and len(found[3][2]) == 10
+    for title, total, lines in found:
+        steps = [int(m) for line in lines for m in re.findall(r"(\d+) min", line)]
+        assert sum(steps) == total, f"{title}: {sum(steps)} minutes"
+
+
+@pytest.mark.parametrize("way", range(4))
+def test_a_way_states_the_minutes_that_its_pages_state(way):
+    title, _, lines = ways()[way]
+    for step in (step for line in lines for step in line.split("min, and ")):
+        said = int(re.search(r", (\d+)", step)[1])
+        target = re.search(r"\]\(([^)]+)\)|`[^<]+<([\w-]+)>`", step)
+        if target[2]:
+            assert target[2] == "live-latent-explorer" and said == 5
+        elif target[1].startswith("../notebooks/"):
+            name, _, section = (
+                target[1].removeprefix("../notebooks/").partition(".ipynb")
+            )
+            whole = minutes(name)[1]
+            assert said < whole if section else said == whole, step
+        elif "#" in target[1]:
+            # A slow reader's 40 to a fast one's 150 words in a minute.
+            assert 40 <= section_words(target[1]) / said <= 150, step
+        else:
+            page, notebook = minutes(target[1].removesuffix(".md"))
+            with_notebook = title.endswith("course")
+            assert said == page + with_notebook * (notebook or 0), step
+
+
+def test_table_of_the_index_states_the_minutes_of_each_page():
+    index = (ROOT / "book" / "index.md").read_text("utf-8")
+    rows = re.findall(r"^\| \{doc\}`([\w-]+)` .* \| ([\d +]+) \|$", index, re.MULTILINE)
+    assert {path.stem for path in CHAPTERS} <= {name for name, _ in rows}
+    for name, said in rows:
+        expected = " + ".join(str(part) for part in minutes(name) if part)
+        assert said == expected, name
+
+
+def test_explorer_is_linked_at_the_top_of_the_index():
+    index = (ROOT / "book" / "index.md").read_text("utf-8")
+    assert "{button-ref} live-latent-explorer" in index.split("\n## ")[0]
+    assert ":name: live-latent-explorer" in (ROOT / "book/07-vae.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if p not in CHAPTERS], ids=stem)
+def test_an_appendix_says_what_it_is_for_what_it_takes_and_where_to_go_next(path):
+    page = path.read_text("utf-8")
+    if path.stem == "index":
+        return
+    head = re.search(r"^# .*\n\n((?:\*\*.*\n)+)", page, re.MULTILINE)[1]
+    parts = re.findall(r"^\*\*(For|You need|Time|Next)\*\*", head, re.MULTILINE)
+    assert parts == ["For", "You need", "Time", "Next"]
+    onward = head.split("**Next**")[1]
+    assert re.search(r"\{(doc|ref)\}`|the place|the page", onward)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=stem)
+def test_a_chapter_ends_with_its_notebook_and_the_next_page(path):
+    end = path.read_text("utf-8").split("## What to read next")[1]
+    assert f"../notebooks/{path.stem}" in end
+    pages = set(re.findall(r"\{doc\}`(?:[^`<]+<)?([\w-]+)>?`", end))
+    assert pages - {path.stem}

@@ -1,9 +1,9 @@
 """Sphinx extension: a Markdown link may name an equation, theorem or figure of a page.
 
-`[ELBO](../book/03-elbo.md#eq-elbo)` is how a notebook, which is plain Markdown, points to
-what is numbered there. MyST knows headings alone as such targets; this adds the labels
-of equations, theorems and figures, and a link to a label that is not there still fails
-the build.
+`[ELBO](../book/03-elbo.md#eq-elbo)` is how a notebook, which is plain Markdown, points
+to what is numbered there. MyST knows headings alone as such targets; this adds the
+labels of equations, theorems and figures. A link to a label that is not there still
+fails the build.
 """
 
 from docutils import nodes
