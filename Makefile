@@ -8,7 +8,7 @@ SITE := _build/html
 # Idle OpenMP threads that spin make training ten times slower beside a busy process.
 export GOMP_SPINCOUNT = 2000
 
-.PHONY: book test check lint unit notebooks execute lab bench ledger studies configure clean
+.PHONY: book test browser check lint unit notebooks execute lab bench ledger studies configure clean
 
 # --all: a page that was built before must show its warnings again, and new styles.
 book: $(INSTALLED)
@@ -18,8 +18,12 @@ book: $(INSTALLED)
 	@echo "The book: $(CURDIR)/$(SITE)/index.html"
 	@echo "To open:  file://$(CURDIR)/$(SITE)/index.html"
 
-test: check execute book
+test: browser check execute book
 	TQDM_DISABLE=1 $(BIN)/pytest -m "book or long"
+
+# One that is installed; else Playwright's download; else Debian's, where apt-get may.
+browser: $(INSTALLED)
+	$(BIN)/python -m tools.browser
 
 check: lint unit
 

@@ -276,8 +276,8 @@ def test_an_appendix_says_what_it_is_for_what_it_takes_and_where_to_go_next(path
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=stem)
-def test_a_chapter_ends_with_its_notebook_and_the_next_page(path):
+def test_a_chapter_ends_with_its_notebook_and_the_next_chapter(path):
     end = path.read_text("utf-8").split("## What to read next")[1]
     assert f"../notebooks/{path.stem}" in end
-    pages = set(re.findall(r"\{doc\}`(?:[^`<]+<)?([\w-]+)>?`", end))
-    assert pages - {path.stem}
+    onward = set(re.findall(r"\{(?:doc|ref)\}`(?:[^`<]+<)?([\w-]+)>?`", end))
+    assert onward & ({chapter.stem for chapter in CHAPTERS} | {"ways"}) - {path.stem}

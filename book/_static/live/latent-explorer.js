@@ -2,10 +2,13 @@
 live.register("latent-explorer", async host => {
   const tool = await live.load("plane"), [digits, decode] = await tool.models(host, "decoder");
   const { examples, labels } = digits;
-  const STEPS = 9, state = { mode: "point", z1: 0.6, z2: 1.2, from: "5", to: "0", a: [0, 0], b: [0, 0], t: 0 };
+  const STEPS = 9, state = { mode: "point", z1: 0.6, z2: 1.2, from: "4", to: "5", a: [0, 0], b: [0, 0], t: 0, zoom: 1 };
   const on = i => [...examples[i].code];
   state.a = on(state.from);
   state.b = on(state.to);
+
+  const EDGE = 3.8; // of the plane; zoomed in, the figure shows a part of it around this point
+  let middle = [0, 0], held = false;
 
   const walking = () => state.mode === "walk";
   const line = t => [0, 1].map(j => (1 - t) * state.a[j] + t * state.b[j]);
@@ -26,11 +29,13 @@ live.register("latent-explorer", async host => {
   const top = live.row(host);
   const showMode = live.choice(top, state, "mode",
     { label: "what to do", options: [["point", "move one point"], ["walk", "walk between two digits"]] }, update);
+  const showZoom = live.slider(top, state, "zoom",
+    { label: "magnify", min: 1, max: 10, step: 1, format: v => `${v} times` }, () => { middle = z(); update(); });
   const pair = live.row(host), left = live.row(pair), right = live.row(pair);
   pair.className = "live-pair";
   left.className = right.className = "";
 
-  const plane = tool.plane(left, digits,
+  const plane = tool.plane(left, host, digits,
     "The latent plane with the codes of 2,000 test digits. Drag the point, or use the arrow keys; Shift takes larger steps.",
     (context, figure) => {
       const { px, py, colours } = figure;
@@ -43,42 +48,53 @@ live.register("latent-explorer", async host => {
         live.grip(context, figure, ...state.a, colours.ink, "from");
         live.grip(context, figure, ...state.b, colours.ink, "to");
         live.dot(context, px(z()[0]), py(z()[1]), 5, colours.ink);
-      } else live.grip(context, figure, ...z(), colours.ink, "z");
+      } else live.grip(context, figure, ...z(), colours.ink, "");
     });
 
   // In a walk the two ends are dragged; let go of, an end settles on the nearest test digit.
   let last = "a";
-  const end = (key, other) => ({
-    get: () => (walking() ? state[key] : other ? [Infinity, Infinity] : z()),
+  const end = (key, name) => ({
+    get: () => (walking() ? state[key] : z()),
     set: v => {
       last = key;
-      if (walking()) Object.assign(state, { [key]: v, [key === "a" ? "from" : "to"]: "free" });
-      else [state.z1, state.z2] = v.map((x, j) => (Number.isFinite(x) ? x : z()[j]));
+      if (walking()) Object.assign(state, { [key]: v, [name]: "free" });
+      else [state.z1, state.z2] = v;
       update();
     },
   });
-  live.drag(plane, [end("a", false), end("b", true)], { step: 0.05 });
+  live.drag(plane, [end("a", "from"), end("b", "to")], { step: 0.05 });
   plane.element.addEventListener("pointerup", () => {
+    held = false;
     if (walking()) { state[last] = [...digits.codes[plane.nearest(state[last])]]; update(); }
   });
+  plane.element.addEventListener("pointerdown", () => { held = true; });
+
+  function frame() { // keep z inside, but never move the plane under a finger
+    const half = EDGE / state.zoom, clamp = v => Math.min(EDGE - half, Math.max(half - EDGE, v));
+    if (!held && z().some((v, j) => Math.abs(v - clamp(middle[j])) >= half)) middle = z();
+    [plane.x, plane.y] = middle.map(v => [clamp(v) - half, clamp(v) + half]);
+  }
 
   const size = width => width;
   const image = live.canvas(right, { width: 224, height: size, label: "What the decoder draws at this point." },
     (context, figure) => tool.picture(context, decode(z()), 0, 0, figure.width, figure.colours));
 
   const ofPoint = live.row(right), ofWalk = live.row(right);
-  const range = { min: -3.8, max: 3.8, step: 0.01, format: tool.signed };
+  const range = { min: -EDGE, max: EDGE, step: 0.01, format: tool.signed };
   const named = [["free", "a point of the plane"], ...tool.names(examples)];
   const choose = (key, i) => () => { if (state[key] !== "free") state[i] = on(state[key]); update(); };
   const shows = [
-    showMode,
+    showMode, showZoom,
     live.slider(ofPoint, state, "z1", { label: "z₁", ...range }, update),
     live.slider(ofPoint, state, "z2", { label: "z₂", ...range }, update),
     live.choice(ofWalk, state, "from", { label: "from", options: named }, choose("from", "a")),
     live.choice(ofWalk, state, "to", { label: "to", options: named }, choose("to", "b")),
     live.slider(ofWalk, state, "t", { label: "share of the way t", min: 0, max: 1, step: 0.01 }, update),
   ];
-  live.button(ofWalk, "walk", () => live.animate(t => { state.t = t; update(); }, 4000));
+  let under = false; // a second press changes nothing on the way
+  live.button(ofWalk, "play", () => {
+    if (!under) live.animate(t => { under = t < 1; state.t = t; update(); }, 4000);
+  });
 
   const stripBox = live.row(host);
   stripBox.className = "";
@@ -93,12 +109,13 @@ live.register("latent-explorer", async host => {
   const say = live.readout(host);
   function update() {
     for (const show of shows) show();
+    frame();
     ofPoint.hidden = walking();
     ofWalk.hidden = stripBox.hidden = !walking();
     const [z1, z2] = z(), distance = Math.hypot(z1, z2), inside = 1 - Math.exp(-(distance ** 2) / 2);
     const found = labels[plane.nearest(z())];
     say(`z = (${tool.signed(z1)}, ${tool.signed(z2)}), log p(z) = ${tool.signed(logPrior(z()))}. It lies ${distance.toFixed(2)}`
-      + ` from the origin; the prior has ${(100 * inside).toFixed(0)} % of its mass nearer in. The nearest test digit is a ${found}.`);
+      + ` from the origin; the prior has ${(100 * inside).toFixed(0)} % of its mass nearer in. The nearest test digit is ${tool.a(found)}.`);
     plane.redraw();
     image.redraw();
     if (walking()) strip.redraw();

@@ -54,7 +54,7 @@ window.live = (() => {
     try {
       await load("tools");
       await load(name);
-      builders[name](host);
+      await builders[name](host);
     } catch (error) {
       host.textContent = `This figure cannot be shown: ${error.message}.`;
       throw error;

@@ -2,9 +2,10 @@
 
    const tool = await live.load("plane");
    await tool.models(host, "decoder", ...) -> [digits, decode, ...]; digits: {labels, codes, examples: [{label, code, pixels}]}
-   tool.plane(parent, digits, label, paint) -> live.canvas with buttons that show and hide the classes, and
-       nearest(z): which test digit;  glyphs(context, px, py, size): draws the digits at px(z1), py(z2)
-   tool.picture(context, pixels, x, y, size, colours);  tool.names(examples) -> options of live.choice;  tool.signed(number) */
+   tool.plane(parent, below, digits, label, paint) -> live.canvas; buttons in below show and hide the classes; and
+       nearest(z): which test digit;  glyphs(context, {px, py}, size, box): draws the digits of the box at px(z1), py(z2)
+   tool.picture(context, pixels, x, y, size, colours);  tool.names(examples) -> options of live.choice
+   tool.a("8") -> "an 8";  tool.signed(number, digits) */
 (() => {
   const SIDE = 28, HUES = [90, 200, 325, 35, 0, 145, 250, 110, 290, 225]; // far apart where classes touch
 
@@ -21,16 +22,11 @@
 
   async function models(host, ...parts) {
     host.textContent = "Loading the trained network \u2026";
-    try {
-      const { read } = await live.load("network");
-      const files = ["digits", ...parts].map(name => live.load(`mnist-2d-${name}`));
-      const [digits, ...networks] = await Promise.all(files);
-      host.textContent = "";
-      return [readDigits(digits), ...networks.map(read)];
-    } catch (error) {
-      host.textContent = `The figure is missing: ${error.message}.`;
-      throw error;
-    }
+    const { read } = await live.load("network");
+    const files = ["digits", ...parts].map(name => live.load(`mnist-2d-${name}`));
+    const [digits, ...networks] = await Promise.all(files);
+    host.textContent = "";
+    return [readDigits(digits), ...networks.map(read)];
   }
 
   function readDigits({ unit, labels, codes, examples }) {
@@ -97,35 +93,42 @@
     }
   }
 
-  function plane(parent, digits, label, paint) {
+  function plane(parent, below, digits, label, paint) {
     const shown = Array(10).fill(true), { labels, codes } = digits, kept = document.createElement("canvas");
     let key = ""; // what the kept drawing of digits and circles was made for
 
-    function glyphs(context, px, py, size) {
+    function glyphs(context, { px, py }, size, [left, top, right, bottom]) {
       const light = getComputedStyle(parent).getPropertyValue("--live-light");
       context.font = `bold ${size}px sans-serif`;
       context.textAlign = "center";
       context.textBaseline = "middle";
       codes.forEach(([z1, z2], i) => {
-        if (!shown[labels[i]]) return;
+        const x = px(z1), y = py(z2);
+        if (!shown[labels[i]] || x < left || x > right || y < top || y > bottom) return;
         context.fillStyle = `oklch(${light} 0.13 ${HUES[labels[i]]})`;
-        context.fillText(labels[i], px(z1), py(z2));
+        context.fillText(labels[i], x, y);
       });
     }
 
     function background(context, figure) {
-      const now = [figure.element.width, figure.colours.ink, shown].join();
+      const now = [figure.element.width, figure.x, figure.y, figure.colours.ink, shown].join();
       if (now !== key) {
         key = now;
         kept.width = figure.element.width;
         kept.height = figure.element.height;
         const draft = kept.getContext("2d");
         draft.scale(devicePixelRatio, devicePixelRatio);
+        const box = [0, 0, figure.width, figure.py(figure.y[0])]; // above the axis
+        draft.save();
+        draft.rect(...box);
+        draft.clip();
         draft.globalAlpha = 0.85;
-        glyphs(draft, figure.px, figure.py, 9);
+        glyphs(draft, figure, 9, box);
         draft.globalAlpha = 1;
         draft.font = context.font;
         rings(draft, figure);
+        draft.restore();
+        draft.font = context.font;
         live.axis(draft, figure, "z₁");
         draft.fillText("z₂", figure.px(0) - 6, figure.py(figure.y[1]) + 14);
       }
@@ -139,14 +142,15 @@
       const distances = codes.map(([z1, z2]) => Math.hypot(z1 - a, z2 - b));
       return distances.reduce((best, d, i) => (d < distances[best] ? i : best), 0);
     };
-    legend(parent, shown, () => { key = ""; figure.redraw(); })();
+    legend(below, shown, () => { key = ""; figure.redraw(); })();
     return figure;
   }
 
+  const a = label => `${label === "8" ? "an" : "a"} ${label}`;
   const names = examples => examples.map(({ label }, i) => [
-    String(i), `${i && examples[i - 1].label === label ? "another" : "a"} ${label}`,
+    String(i), i % 2 ? `another ${label}` : a(label), // two of each class, side by side
   ]);
-  const signed = v => v.toFixed(2).replace("-", "\u2212");
+  const signed = (v, digits = 2) => v.toFixed(digits).replace("-", "\u2212");
 
-  live.provide("plane", { models, plane, picture, names, signed });
+  live.provide("plane", { models, plane, picture, a, names, signed });
 })();
