@@ -196,23 +196,14 @@ def section_words(target):
 def ways():
     """(title, minutes in all, lines of its list) of each way on the index."""
     index = (ROOT / "book" / "index.md").read_text("utf-8")
-    cards = re.findall(
-        r"\{grid-item-card\} ([^\n]+): (?:(\d+) h )?(\d+) min\n(.*?)^:",
-        index,
-        re.DOTALL | re.MULTILINE,
-    )
-    return [
-        (
-            title,
-            60 * int(hours or 0) + int(rest),
-            re.findall(r"^\d+\. (.*)", body, re.M),
-        )
-        for title, hours, rest, body in cards
-    ]
+    card = r"(?sm)\{grid-item-card\} ([^\n:]+):(?: (\d+) h)?(?: (\d+) min)?\n(.*?)^:"
+    for title, hours, rest, body in re.findall(card, index):
+        total = 60 * int(hours or 0) + int(rest or 0)
+        yield title, total, re.findall(r"\n\d+\. (.*)", body)
 
 
 def test_index_offers_four_ways_and_their_minutes_add_up():
-    found = ways()
+    found = list(ways())
     assert [title for title, _, _ in found] == [
         "Just the idea",
         "The mathematics",
@@ -227,7 +218,7 @@ def test_index_offers_four_ways_and_their_minutes_add_up():
 
 @pytest.mark.parametrize("way", range(4))
 def test_a_way_states_the_minutes_that_its_pages_state(way):
-    title, _, lines = ways()[way]
+    title, _, lines = list(ways())[way]
     for step in (step for line in lines for step in line.split("min, and ")):
         said = int(re.search(r", (\d+)", step)[1])
         target = re.search(r"\]\(([^)]+)\)|`[^<]+<([\w-]+)>`", step)
@@ -257,10 +248,19 @@ def test_table_of_the_index_states_the_minutes_of_each_page():
         assert said == expected, name
 
 
-def test_explorer_is_linked_at_the_top_of_the_index():
-    index = (ROOT / "book" / "index.md").read_text("utf-8")
-    assert "{button-ref} live-latent-explorer" in index.split("\n## ")[0]
-    assert ":name: live-latent-explorer" in (ROOT / "book/07-vae.md").read_text("utf-8")
+@pytest.mark.parametrize("width", [1300, 375])
+def test_the_first_button_of_the_index_opens_the_explorer_itself(open_page, width):
+    page = open_page(ROOT / "_build/html/book/index.html", width=width)
+    button = page.locator("article a.sd-btn").first
+    box = button.bounding_box()
+    assert "explorer" in button.inner_text() and box["y"] + box["height"] < 900
+    button.click()
+    page.wait_for_url("**/07-vae.html#live-latent-explorer")
+    explorer = page.locator("#live-latent-explorer")
+    explorer.locator("canvas").first.wait_for(timeout=15_000)
+    assert "decoder" in explorer.inner_text()
+    top = explorer.bounding_box()["y"]
+    assert 0 <= top < 450, "the explorer is not what the reader sees first"
 
 
 @pytest.mark.parametrize("path", [p for p in PAGES if p not in CHAPTERS], ids=stem)
