@@ -212,7 +212,7 @@ def test_index_offers_four_ways_and_their_minutes_add_up():
     ]
     assert found[0][1] == 30 and len(found[3][2]) == 10
     for title, total, lines in found:
-        steps = [int(m) for line in lines for m in re.findall(r"(\d+) min", line)]
+        steps = [int(m) for line in lines for m in re.findall(r"(\d+)&nbsp;min", line)]
         assert sum(steps) == total, f"{title}: {sum(steps)} minutes"
 
 
