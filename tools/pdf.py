@@ -46,6 +46,7 @@ NUMBER = """pages => {
 
 def set_type(tab: Tab, path: Path) -> None:
     """Open the single page as it will be printed, with all formulas set."""
+    tab.set_default_timeout(600_000)  # ms; a busy machine may need minutes
     tab.set_viewport_size({"width": TEXT_WIDTH, "height": 1000})
     tab.emulate_media(media="print")
     tab.goto(path.as_uri())
