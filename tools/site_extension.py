@@ -14,10 +14,16 @@ DESCRIPTIONS = {
     "prf-prf": "Every numbered definition, theorem and lemma of the book.",
 }
 
+SCROLLS = '<div class="pst-scrollable-table-container" tabindex="0">'
+PROOF = '<div class="proof proof-text admonition">'
 CORRECTIONS = (
     # The bibliography: a role that ARIA retires, in lists that hold bare links as well.
     (' role="doc-biblioentry"', ""),
     ('<div role="list" class="', '<div class="'),
+    # Proofs without a label of their own share one identifier.
+    ('<div class="proof admonition" id="proof">', PROOF),
+    # A box that scrolls must be within reach of the keyboard.
+    ('<div class="pst-scrollable-table-container">', SCROLLS),
     # Folded cells: the name hides the words that are to be seen.
     ('<summary aria-label="Toggle hidden content">', "<summary>"),
 )
