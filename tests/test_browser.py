@@ -166,13 +166,14 @@ def barriers(page):
 
 def focus_is_seen(page):
     """Whether the element in focus looks different from itself out of focus."""
-    x, y, width, height = page.evaluate("""() => {
+    x, y, width, height = page.evaluate("""async () => {
+        await Promise.all(document.getAnimations().map(moving => moving.finished));
         const box = document.activeElement.getBoundingClientRect();
         return [box.x, box.y, box.width, box.height];
     }""")
-    left, top = max(0, x - 6), max(0, y - 6)
-    box = {"x": left, "y": top, "width": x + width + 6 - left}
-    box["height"] = y + height + 6 - top
+    left, top = max(0, x - 30), max(0, y - 30)
+    box = {"x": left, "width": x + width + 30 - left}
+    box |= {"y": top, "height": y + height + 30 - top}
     if min(box.values()) < 0 or top >= 900:
         return False  # it is beyond the window's edge
     focused = page.screenshot(clip=box)
