@@ -299,16 +299,16 @@ def _arrow(
 
 
 def logo() -> Figure:
-    """The book's mark: encoder, a cloud of codes, decoder; legible on light and dark."""
-    fig, ax = _canvas(1.2, 1.2)
+    """The book's mark: encoder, cloud of codes, decoder; legible on light and dark."""
+    fig, ax = _canvas(1.8, 1.8)
     fig.set_facecolor("none")
     for side in (-1, 1):
-        funnel = [(5.8, 5), (5.8, -5), (2.4, -2), (2.4, 2)]
-        corners = [(6 + side * x, 6 + y) for x, y in funnel]
+        funnel = [(8.7, 7.5), (8.7, -7.5), (3.6, -3), (3.6, 3)]
+        corners = [(9 + side * x, 9 + y) for x, y in funnel]
         ax.add_patch(Polygon(corners, color=TEAL, linewidth=0))
     for radius, strength in ((1, 0.3), (0.66, 0.55), (0.33, 1)):
-        cloud = {"width": 4.2 * radius, "height": 11.4 * radius, "linewidth": 0}
-        ax.add_patch(Ellipse((6, 6), color=AMBER, alpha=strength, **cloud))
+        cloud = {"width": 6.3 * radius, "height": 17.1 * radius, "linewidth": 0}
+        ax.add_patch(Ellipse((9, 9), color=AMBER, alpha=strength, **cloud))
     return fig
 
 
@@ -334,7 +334,7 @@ FIGURES = {
     "autoencoder.svg": autoencoder,
     "vae-architecture.svg": vae_architecture,
     "logo.svg": logo,
-    "favicon.png": logo,  # for browsers that show no SVG in a tab
+    "favicon.png": logo,  # for tabs and cards that show no SVG
     "cover.png": cover,
 }
 
