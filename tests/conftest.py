@@ -10,8 +10,6 @@ from vae_lib.data import ImageSet
 from vae_lib.models import VAE, VAEConfig
 
 ALARMS = ("error", "warning")  # what no page may say on the console
-MATHS_IS_SET = """[...document.querySelectorAll(".math")]
-    .every(formula => formula.querySelector("mjx-container"))"""
 
 
 def pytest_addoption(parser) -> None:
@@ -114,18 +112,22 @@ def open_page(browser):
     """Open a file as a reader without a network does, and wait until its maths is set.
 
     ``page.problems`` records all that goes wrong: errors and warnings of the console,
-    errors of scripts, requests that fail, and every request that leaves the disk.
+    errors of scripts, requests that fail, and every request that leaves the disk;
+    ``page.requests`` the addresses of all that is loaded.
     """
     from playwright.sync_api import TimeoutError
+
+    from tools.browser import MATHS_IS_SET
 
     contexts = []
 
     def record(page):
-        page.problems = []
+        page.problems, page.requests = [], []
 
         def note(kind, text):
             page.problems.append(f"{kind}: {text}")
 
+        page.on("request", lambda request: page.requests.append(request.url))
         page.on("console", lambda m: m.type in ALARMS and note("console", m.text))
         page.on("pageerror", lambda error: note("script", error))
         page.on("requestfailed", lambda request: note("request", request.url))

@@ -21,6 +21,9 @@ MISSING = (
     "no browser starts here: install Chromium or Google Chrome, "
     "or run `python -m playwright install --with-deps chromium`"
 )
+# JavaScript: true once MathJax is done.
+MATHS_IS_SET = """[...document.querySelectorAll(".math")]
+    .every(formula => formula.querySelector("mjx-container"))"""
 
 
 def ways(playwright: Playwright) -> Iterator[tuple[str, dict]]:
