@@ -135,7 +135,7 @@ def test_links_of_the_site_lead_to_places_in_the_single_page(site, tab):
     )
     there = tab.evaluate('() => [...document.querySelectorAll("[id]")].map(e => e.id)')
     assert {target[1:] for target in targets} <= set(there)
-    known = re.compile(rf"#|(.*/)?({'|'.join(n.split('/')[1] for n in NAMES)})\.html")
+    known = re.compile(rf"#|(.*/)?({'|'.join(n.split('/')[-1] for n in NAMES)})\.html")
     links = [link["href"] for a in site.values() for link in a.select("a[href]")]
     assert len(targets) == len([href for href in links if known.match(href)]) > 1000
 
@@ -156,8 +156,8 @@ def test_outline_names_parts_chapters_and_sections_in_their_order(site, book):
     for name, article in site.items():
         expected += [parts[name]] if name in parts else []
         for heading in article.select("h1, h2, h3"):
-            slug = name.split("/")[1]
-            kind = "Chapter" if name.startswith("book") else "Notebook"
+            *_, folder, slug = name.split("/")
+            kind = single_page.KINDS[folder]
             numbered = heading.name == "h1" and slug[0].isdigit()
             place = f"{kind} {int(slug[:2])} " if numbered else ""
             expected.append(place + heading.get_text())

@@ -16,6 +16,7 @@ from bs4 import BeautifulSoup, Tag
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
+KINDS = {"book": "Chapter", "notebooks": "Notebook", "exercises": "Exercises"}
 LONG_LISTING = 25  # lines; a shorter one is kept on one page
 
 HEAD = """<!DOCTYPE html>
@@ -51,10 +52,9 @@ def pages() -> list[Page]:
 
 def place(page: Page) -> str:
     """What stands above a title: "Chapter 3", "Notebook 3", or nothing."""
-    folder, slug = page.name.split("/")
+    *_, folder, slug = page.name.split("/")
     number = re.match(r"\d+", slug)
-    kind = {"book": "Chapter", "notebooks": "Notebook"}[folder]
-    return f"{kind} {int(number[0])} " if number else ""
+    return f"{KINDS[folder]} {int(number[0])} " if number else ""
 
 
 def below_root(address: str, page: Page) -> str:
