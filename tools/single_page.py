@@ -16,7 +16,7 @@ from bs4 import BeautifulSoup, Tag
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
-KINDS = {"book": "Chapter", "notebooks": "Notebook", "exercises": "Exercises"}
+KINDS = {"book": "Chapter", "notebooks": "Notebook"}
 LONG_LISTING = 25  # lines; a shorter one is kept on one page
 
 HEAD = """<!DOCTYPE html>
@@ -54,7 +54,7 @@ def place(page: Page) -> str:
     """What stands above a title: "Chapter 3", "Notebook 3", or nothing."""
     *_, folder, slug = page.name.split("/")
     number = re.match(r"\d+", slug)
-    return f"{KINDS[folder]} {int(number[0])} " if number else ""
+    return f"{KINDS[folder]} {int(number[0])} " if number and folder in KINDS else ""
 
 
 def below_root(address: str, page: Page) -> str:
