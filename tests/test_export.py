@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vae_lib import checkpoints, export
-from vae_lib.checkpoints import load, save
+from vae_lib.checkpoints import load, load_pretrained, save
 from vae_lib.export import DTYPES, export_network
 from vae_lib.models import ACTIVATIONS, LIKELIHOODS, VAE, VAEConfig
 
@@ -121,6 +121,15 @@ def test_centring_is_folded_into_the_rounded_weights(path):
     found = last_layer(encoder, model.input_mean.numpy().astype("f8"))
     bias = model.encoder[0].bias.detach().numpy()
     assert np.abs(found - bias).max() < 1e-3  # float16 of one number, not of 600
+
+
+def test_float16_moves_no_pixel_of_the_shipped_model_by_much(path):
+    model = load_pretrained("mnist-2d")
+    export_network(model, path, dtype="float16")
+    z = torch.cartesian_prod(*2 * [torch.linspace(-4, 4, 33)])
+    found = draw(json.loads(path.read_bytes()), z.numpy().astype("f8"))
+    assert np.abs(found - model.mean_image(z).numpy()).max() < 0.005  # 0.02 is promised
+    assert path.stat().st_size < 700_000
 
 
 def test_a_script_hands_the_same_object_to_the_page(path):

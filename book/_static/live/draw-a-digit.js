@@ -51,7 +51,7 @@ live.register("draw-a-digit", async host => {
     ["seen", "mu", "logvar", "kl", "samples", "mean"].map(key => [key, now[key].length ? [...now[key]] : now[key]]));
 
   const pair = live.row(host), left = live.row(pair), right = live.row(pair);
-  pair.className = "live-pair live-even";
+  pair.className = "live-pair live-pad";
   left.className = right.className = "";
 
   const pad = live.canvas(left, {
@@ -180,7 +180,7 @@ live.register("draw-a-digit", async host => {
       context.stroke();
     });
 
-  const below = live.row(host), columns = width => (width < 480 ? 4 : 2 + N);
+  const below = live.row(pair), columns = width => (width < 480 ? 4 : 2 + N);
   below.className = "";
   const strip = live.canvas(below, {
     width: 680, height: width => (2 + N) / columns(width) * (width / columns(width) + 20),

@@ -27,8 +27,9 @@ live.register("elbo-bound", host => {
     live.curve(context, figure, z => gaussian(z, posterior.mu, posterior.sigma), red, { dash: [7, 4] });
     live.curve(context, figure, q, blue);
     context.fillStyle = red;
-    context.textAlign = "left";
-    context.fillText("posterior", figure.px(1.35), figure.py(gaussian(1.2, posterior.mu, posterior.sigma)));
+    const side = state.mu > posterior.mu ? -1 : 1; // the one where q is not
+    context.textAlign = side < 0 ? "right" : "left";
+    context.fillText("posterior", figure.px(posterior.mu + 0.85 * side), figure.py(gaussian(1.2, posterior.mu, posterior.sigma)));
     live.grip(context, figure, state.mu, q(state.mu), blue, "q");
   });
 

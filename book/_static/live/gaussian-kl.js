@@ -26,8 +26,9 @@ live.register("gaussian-kl", host => {
     live.curve(context, figure, z => live.gaussian(z, 0, 1), red, { dash: [7, 4] });
     live.curve(context, figure, q, blue);
     context.fillStyle = red;
-    context.textAlign = "right";
-    context.fillText("prior", figure.px(-1.2), figure.py(live.gaussian(1, 0, 1)));
+    const side = state.mu > 0 ? -1 : 1; // the one where q is not
+    context.textAlign = side < 0 ? "right" : "left";
+    context.fillText("prior", figure.px(1.2 * side), figure.py(live.gaussian(1, 0, 1)));
     live.grip(context, figure, state.mu, q(state.mu), blue, "q");
   });
 

@@ -10,9 +10,9 @@ live.register("kl-divergence", host => {
   const logRatio = z => Math.log(state.sigmaP / state.sigmaQ)
     - 0.5 * ((z - state.muQ) / state.sigmaQ) ** 2 + 0.5 * ((z - state.muP) / state.sigmaP) ** 2;
   const integrand = z => (state.direction === "reverse" ? q(z) * logRatio(z) : -p(z) * logRatio(z));
-  const x = [-6, 6];
+  const x = [-8, 8];
   const numbers = () => {
-    const values = Array.from({ length: 601 }, (_, i) => integrand(x[0] + 0.02 * i));
+    const values = Array.from({ length: 801 }, (_, i) => integrand(x[0] + 0.02 * i));
     return {
       klQP: gaussianKl(state.muQ, state.sigmaQ, state.muP, state.sigmaP),
       klPQ: gaussianKl(state.muP, state.sigmaP, state.muQ, state.sigmaQ),
@@ -55,8 +55,8 @@ live.register("kl-divergence", host => {
 
   const say = live.readout(host);
   const row = live.row(host);
-  const mu = { min: -3, max: 3, step: 0.05, format: minus };
-  const sigma = { min: 0.4, max: 2.5, step: 0.05 };
+  const mu = { min: -2, max: 2, step: 0.05, format: minus };
+  const sigma = { min: 0.4, max: 2, step: 0.05 };
   const shows = [
     live.slider(row, state, "muQ", { label: "mean of q", ...mu }, update),
     live.slider(row, state, "sigmaQ", { label: "standard deviation of q", ...sigma }, update),
@@ -79,7 +79,7 @@ live.register("kl-divergence", host => {
 
   const handle = (key, f) => ({
     get: () => [state[key], f(state[key])],
-    set: ([z]) => { state[key] = Math.min(3, Math.max(-3, z)); update(); },
+    set: ([z]) => { state[key] = Math.min(2, Math.max(-2, z)); update(); },
   });
   live.drag(densities, [handle("muQ", q), handle("muP", p)], { step: 0.05, flat: true });
   live.expose(host, state, { update, numbers, figures: [densities, area] });

@@ -30,7 +30,7 @@ live.register("latent-explorer", async host => {
   const showMode = live.choice(top, state, "mode",
     { label: "what to do", options: [["point", "move one point"], ["walk", "walk between two digits"]] }, update);
   const showZoom = live.slider(top, state, "zoom",
-    { label: "magnify", min: 1, max: 10, step: 1, format: v => `${v} times` }, () => { middle = z(); update(); });
+    { label: "magnify", min: 1, max: 10, step: 1, format: v => `\u00d7 ${v}` }, () => { middle = z(); update(); });
   const pair = live.row(host), left = live.row(pair), right = live.row(pair);
   pair.className = "live-pair";
   left.className = right.className = "";
@@ -45,8 +45,10 @@ live.register("latent-explorer", async host => {
         context.beginPath();
         for (const end of [state.a, state.b]) context.lineTo(px(end[0]), py(end[1]));
         context.stroke();
-        live.grip(context, figure, ...state.a, colours.ink, "from");
-        live.grip(context, figure, ...state.b, colours.ink, "to");
+        for (const [end, name] of [[state.a, "from"], [state.b, "to"]]) {
+          live.grip(context, figure, ...end, colours.ink, "");
+          tool.label(context, name, px(end[0]), py(end[1]) - 18, colours.ink, colours);
+        }
         live.dot(context, px(z()[0]), py(z()[1]), 5, colours.ink);
       } else live.grip(context, figure, ...z(), colours.ink, "");
     });

@@ -17,9 +17,11 @@ live.register("loss-scale", host => {
     return { beta, noise: state.cost === "bce" ? null : Math.sqrt(beta / 2) };
   };
 
-  const digits = v => (v >= 1e6 || v < 1e-4 ? v.toExponential(2) : String(Number(v.toPrecision(4))))
-    .replace("-", "\u2212");
   const whole = v => Math.abs(v - Math.round(v)) < 1e-9 * v;
+  function digits(v) {
+    if (v < 1e9 && whole(v)) return String(Math.round(v));
+    return (v >= 1e6 || v < 1e-4 ? v.toExponential(2) : String(Number(v.toPrecision(4)))).replace("-", "\u2212");
+  }
   function sentence() {
     const { beta, noise } = numbers();
     const shown = beta < 1 && whole(1 / beta) ? `1/${Math.round(1 / beta)}` : digits(beta);
@@ -46,8 +48,8 @@ live.register("loss-scale", host => {
     live.choice(sums, state, "likelihood", { label: "this cost, reduced by", options }, edited),
     live.choice(sums, state, "kl", { label: "KL divergence, reduced by", options }, edited),
     live.number(sizes, state, "pixels", { label: "pixels D", whole: true }, edited),
-    live.number(sizes, state, "latents", { label: "latent dimensions J", whole: true }, edited),
-    live.number(sizes, state, "batch", { label: "images in a batch B", whole: true }, edited),
+    live.number(sizes, state, "latents", { label: "dimensions J", whole: true }, edited),
+    live.number(sizes, state, "batch", { label: "batch size B", whole: true }, edited),
     live.number(sizes, state, "weight", { label: "weight w of the KL" }, edited),
   ];
 

@@ -4,7 +4,7 @@
    await tool.models(host, "decoder", ...) -> [digits, decode, ...]; digits: {labels, codes, examples: [{label, code, pixels}]}
    tool.plane(parent, below, digits, label, paint) -> live.canvas; buttons in below show and hide the classes; and
        nearest(z): which test digit;  glyphs(context, {px, py}, size, box): draws the digits of the box at px(z1), py(z2)
-   tool.picture(context, pixels, x, y, size, colours);  tool.names(examples) -> options of live.choice
+   tool.picture(context, pixels, x, y, size, colours);  tool.label(context, text, x, y, colour, colours);  tool.names(examples) -> options of live.choice
    tool.a("8") -> "an 8";  tool.signed(number, digits) */
 (() => {
   const SIDE = 28, HUES = [90, 200, 325, 35, 0, 145, 250, 110, 290, 225]; // far apart where classes touch
@@ -57,6 +57,17 @@
     context.strokeRect(x + 0.5, y + 0.5, size - 1, size - 1);
   }
 
+  function label(context, text, x, y, colour, { paper }) { // legible on whatever lies below
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    context.lineJoin = "round";
+    context.lineWidth = 4;
+    context.strokeStyle = paper;
+    context.strokeText(text, x, y);
+    context.fillStyle = colour;
+    context.fillText(text, x, y);
+  }
+
   function legend(parent, shown, changed) {
     const row = live.row(parent);
     row.classList.add("live-classes");
@@ -75,21 +86,15 @@
   }
 
   function rings(context, { px, py, colours }) { // the prior: circles of 1, 2, 3 sigma and the mass inside
-    context.lineWidth = 1;
-    context.textAlign = "center";
-    context.textBaseline = "middle";
     for (const radius of [1, 2, 3]) {
+      context.lineWidth = 1;
       context.strokeStyle = colours.muted;
       context.setLineDash([5, 4]);
       context.beginPath();
       context.arc(px(0), py(0), px(radius) - px(0), 0, 2 * Math.PI);
       context.stroke();
       context.setLineDash([]);
-      const text = `${Math.round(100 * (1 - Math.exp(-(radius ** 2) / 2)))} %`, width = context.measureText(text).width;
-      context.fillStyle = colours.paper;
-      context.fillRect(px(0) - width / 2 - 3, py(radius) - 8, width + 6, 16);
-      context.fillStyle = colours.muted;
-      context.fillText(text, px(0), py(radius));
+      label(context, `${Math.round(100 * (1 - Math.exp(-(radius ** 2) / 2)))} %`, px(0), py(radius), colours.muted, colours);
     }
   }
 
@@ -152,5 +157,5 @@
   ]);
   const signed = (v, digits = 2) => v.toFixed(digits).replace("-", "\u2212");
 
-  live.provide("plane", { models, plane, picture, a, names, signed });
+  live.provide("plane", { models, plane, picture, label, a, names, signed });
 })();
