@@ -8,8 +8,11 @@ SITE := _build/html
 # Idle OpenMP threads that spin make training ten times slower beside a busy process.
 export GOMP_SPINCOUNT = 2000
 
-.PHONY: book test browser check lint unit notebooks execute pdf zip lab bench ledger studies \
-  configure clean
+# make book SOLUTIONS=hide: the book of a course, without solutions.
+export VAE_SOLUTIONS = $(SOLUTIONS)
+
+.PHONY: book test browser check lint unit notebooks execute pdf slides zip student lab \
+  bench ledger studies configure clean
 
 # --all: a page that was built before must show its warnings again, and new styles.
 book: $(INSTALLED)
@@ -47,8 +50,16 @@ execute: $(INSTALLED)
 pdf: book browser
 	$(BIN)/python -m tools.pdf
 
+# The lecture's slides, from the book's formulas and figures.
+slides: $(INSTALLED)
+	$(BIN)/python -m tools.slides
+
 zip: book
 	$(BIN)/python -m zipfile -c _build/vae-book-site.zip $(SITE)
+
+# The exercises for students, instructors and nbgrader: CHAPTERS="03 07", or all.
+student: $(INSTALLED)
+	$(BIN)/python -m tools.course $(CHAPTERS)
 
 # Rewrite the outputs of the notebooks whose code changed.
 notebooks: $(INSTALLED)

@@ -1,0 +1,157 @@
+"""Make the slides of the lecture from book/slides/lecture.md: one page, no network.
+
+    python -m tools.slides
+
+What the book holds is not typed again. The lecture names it in double braces:
+{{eq-elbo}}                the formula with this label
+{{elbo-gap.svg}}           a figure of a page
+{{07-vae#show-manifold}}   the picture that this cell of a notebook has drawn
+{{mnist-2d.test_elbo}}     a number in the record of a shipped model
+"""
+
+import base64
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+from sphinx.application import Sphinx
+from sphinx.errors import SphinxError
+
+from tools.notebooks import NOTEBOOKS, ROOT
+from vae_lib.checkpoints import PRETRAINED, load_pretrained
+
+BOOK = ROOT / "book"
+LECTURE = BOOK / "slides" / "lecture.md"
+OUT = ROOT / "_build" / "slides"
+NAME = re.compile(r"\{\{([^{}]+)\}\}")
+FIGURE = re.compile(r"^```\{figure\} _static/(\S+)\n(?::.*\n)*?:alt: (.+)$", re.M)
+SETTINGS = {
+    "extensions": [
+        "myst_parser",
+        "sphinx.ext.mathjax",
+        "sphinx-mathjax-offline",
+        "sphinx_revealjs",
+    ],
+    "myst_enable_extensions": ["amsmath", "colon_fence", "dollarmath"],
+    "language": "en",
+    "html_copy_source": False,
+    "revealjs_style_theme": "white",
+    "revealjs_static_path": [str(LECTURE.parent)],
+    "revealjs_css_files": ["slides.css"],
+    "revealjs_script_conf": {
+        "width": 1280,
+        "height": 720,
+        "margin": 0,
+        "center": False,
+        "hash": True,
+        "slideNumber": "c/t",
+        "transition": "none",
+    },
+    "revealjs_script_plugins": [
+        {"src": "revealjs/plugin/notes/notes.js", "name": "RevealNotes"}
+    ],
+}
+
+
+def formulas() -> dict[str, str]:
+    """The labelled formulas of the pages, without the mark that ends their sentence."""
+    found, lines = {}, None
+    for page in sorted(BOOK.glob("*.md")):
+        for line in page.read_text("utf-8").splitlines():
+            if lines is None:
+                lines = [] if line == "$$" else None
+            elif end := re.fullmatch(r"\$\$(?: \((\S+)\))?", line):
+                formula = re.sub(
+                    r"[ .,]+(\n\\end\{aligned\})?$", r"\1", "\n".join(lines)
+                )
+                found |= {end[1]: f"$$\n{formula}\n$$"} if end[1] else {}
+                lines = None
+            else:
+                lines.append(line)
+    return found
+
+
+def figures() -> dict[str, str]:
+    """The alternative texts of the pages' figures, by file name."""
+    return {
+        name: alt
+        for page in sorted(BOOK.glob("*.md"))
+        for name, alt in FIGURE.findall(page.read_text("utf-8"))
+    }
+
+
+def picture(notebook: str, cell_id: str, folder: Path) -> str:
+    """Markdown for a cell's picture, which is written into this folder."""
+    for cell in nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4).cells:
+        for output in cell.get("outputs", []):
+            if cell.id == cell_id and "image/png" in output.get("data", {}):
+                png = base64.b64decode(output.data["image/png"])
+                (folder / f"{notebook}-{cell_id}.png").write_bytes(png)
+                alt = cell.metadata.mystnb.image.alt
+                return f"![{alt}]({notebook}-{cell_id}.png)"
+    raise KeyError(cell_id)
+
+
+def filled(source: str, folder: Path) -> str:
+    """The lecture with everything that it names; pictures go into this folder.
+
+    Raises:
+        ValueError: if the book does not hold what is named.
+    """
+    equations, alts = formulas(), figures()
+
+    def fill(match: re.Match) -> str:
+        name = match[1]
+        if name in equations:
+            return equations[name]
+        if name in alts:
+            shutil.copy(BOOK / "_static" / name, folder)
+            return f"![{alts[name]}]({name})"
+        notebook, _, cell = name.partition("#")
+        if cell and (NOTEBOOKS / f"{notebook}.ipynb").exists():
+            return picture(notebook, cell, folder)
+        model, _, key = name.partition(".")
+        if model in PRETRAINED:
+            return f"{load_pretrained(model).record[key]:.2f}".replace("-", "−")
+        raise KeyError(name)
+
+    def fill_or_say(match: re.Match) -> str:
+        try:
+            return fill(match)
+        except KeyError:
+            kinds = "a formula, figure, picture or record of the book"
+            raise ValueError(f"expected {kinds}, got {match[0]}") from None
+
+    return NAME.sub(fill_or_say, source)
+
+
+def make(out: Path = OUT, lecture: Path = LECTURE) -> Path:
+    """Build the slides into this folder, which is made anew: the page to open."""
+    source = out / "source"
+    shutil.rmtree(out, ignore_errors=True)
+    source.mkdir(parents=True)
+    (source / "index.md").write_text(
+        filled(lecture.read_text("utf-8"), source), "utf-8"
+    )
+    places = (str(source), None, str(out), str(out / "source" / ".doctrees"))
+    settings = dict(SETTINGS, project="Variational auto-encoders")
+    Sphinx(*places, "revealjs", settings, status=None, warningiserror=True).build()
+    for theme in (out / "_static" / "revealjs" / "dist" / "theme").glob("*.css"):
+        if theme.stem != SETTINGS["revealjs_style_theme"]:
+            theme.unlink()  # some of them load fonts from elsewhere
+    shutil.rmtree(source)
+    return out / "index.html"
+
+
+def main() -> str | None:
+    """Make them and say where they lie."""
+    try:
+        print(f"The slides: {make()}")
+    except (ValueError, SphinxError) as error:
+        return f"python -m tools.slides: {error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
