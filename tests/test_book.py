@@ -149,6 +149,34 @@ def test_figures_of_the_pages_are_drawn_by_the_code_that_is_there(tmp_path):
             assert a.shape == b.shape and np.abs(a - b).mean() < 0.5, name
 
 
+def numbers(text):
+    return {int(number) for number in re.findall(r"\d+", text)}
+
+
+def test_concept_map_shows_what_the_pages_need_and_its_alt_text_says_so():
+    drawn = diagrams.reduced(diagrams.needs())
+    (alt,) = re.findall(
+        r"concept-map.svg\n:name: .+\n:alt: (.+)", text("book/index.md")
+    )
+    told = {chapter: set() for chapter in drawn}
+    for chapters, needed in re.findall(r"([\d, and]+) needs? ([\d, and]+)", alt):
+        told |= dict.fromkeys(numbers(chapters), numbers(needed))
+    assert told == drawn
+
+    def all_needed(chapter, needed):
+        direct = needed[chapter]
+        return direct.union(*(all_needed(other, needed) for other in direct))
+
+    for chapter, needed in diagrams.needs().items():
+        assert all(other < chapter for other in needed)
+        assert needed <= all_needed(chapter, drawn)
+        assert (
+            set(diagrams.CHAPTERS)
+            == set(drawn)
+            == set(sum(diagrams.parts().values(), []))
+        )
+
+
 def test_requirements_are_exact_and_each_has_a_reason():
     lines = [line for line in text("requirements.txt").splitlines() if "==" in line]
     for line in lines:

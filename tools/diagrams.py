@@ -3,11 +3,13 @@
 python tools/diagrams.py
 """
 
+import re
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse, FancyBboxPatch, Polygon, Rectangle
@@ -17,7 +19,8 @@ from torch.distributions import Normal
 from vae_lib.checkpoints import load_pretrained
 from vae_lib.distributions import gaussian_kl
 
-STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
+ROOT = Path(__file__).resolve().parent.parent
+STATIC = ROOT / "book" / "_static"
 
 KL = r"$D_{\mathrm{KL}}(q_\phi(z\,|\,x)\,\Vert\,p(z))$"
 GAP = r"$D_{\mathrm{KL}}(q\,\Vert\,p_\theta(z\,|\,x))$"
@@ -254,6 +257,81 @@ def vae_architecture() -> Figure:
     return fig
 
 
+# The chapters on the concept map: what stands in the box, and where its centre is.
+CHAPTERS = {
+    1: ("Latent\nvariables", 16, 60),
+    2: ("KL\ndivergence", 44, 60),
+    3: ("Evidence\nlower bound", 16, 46),
+    4: ("Gaussian KL\ndivergence", 44, 46),
+    5: ("Reparame-\nterization", 44, 32),
+    6: ("Auto-\nencoders", 16, 32),
+    7: ("Variational\nauto-encoder", 36, 18),
+    8: ("Likelihoods", 18.5, 4.5),
+    9: ("Evaluation", 30, 4.5),
+    10: ("Latent\ndimensions", 41.5, 4.5),
+    11: ("Applications", 7, 4.5),
+    12: ("Scaling up", 53, 4.5),
+}
+FILLS = ("#dbe9f6", "#fbe3cf", "#dcefdc", "#e9e0f2")  # one for each part of the book
+
+
+def concept_map() -> Figure:
+    """The index: the chapters, and which ones each of them needs."""
+    fig, ax = _canvas(6, 6.9)
+    for chapter, needed in reduced(needs()).items():
+        _, x, y = CHAPTERS[chapter]
+        for other in needed:
+            _, start, top = CHAPTERS[other]
+            # An arrow ends on the side of the box that it comes from.
+            end = x + (start - x) * 0.12
+            _arrow(ax, (start + (x - start) * 0.12, top - 4), (end, y + 4))
+    for (part, chapters), fill in zip(parts().items(), FILLS, strict=True):
+        for chapter in chapters:
+            name, x, y = CHAPTERS[chapter]
+            text = f"{chapter}\n{name}"
+            _text_box(ax, x, y, text, width=11, height=8, fill=fill, fontsize=10)
+        column, row = divmod(list(parts()).index(part), 2)
+        place = (10.5 + 28 * column, 67.2 - 1.9 * row)
+        ax.add_patch(Rectangle(place, 1.4, 1.2, facecolor=fill, edgecolor=INK))
+        ax.text(place[0] + 2.2, place[1], part, va="bottom", fontsize=9)
+    return fig
+
+
+def parts() -> dict[str, list[int]]:
+    """The chapters of each part of the book, by the part's title."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
+    found = {
+        part["caption"]: [
+            int(number)
+            for chapter in part["chapters"]
+            for number in re.findall(r"^book/(\d\d)-", chapter["file"])
+        ]
+        for part in toc["parts"]
+    }
+    return {part: chapters for part, chapters in found.items() if chapters}
+
+
+def needs() -> dict[int, set[int]]:
+    """The chapters that each chapter's page names under "You need"."""
+    found = {}
+    for page in sorted((ROOT / "book").glob("[0-9]*.md")):
+        (line,) = re.findall(r"^\*\*You need\*\*.*$", page.read_text("utf-8"), re.M)
+        named = re.findall(r"\{doc\}`(?:[^`<]*<)?(\d\d)-", line)
+        found[int(page.stem[:2])] = {int(number) for number in named}
+    return found
+
+
+def reduced(needed: dict[int, set[int]]) -> dict[int, set[int]]:
+    """The same without what another needed chapter needs already."""
+    known = {}  # all that a chapter needs, directly or not; earlier chapters first
+    for chapter in sorted(needed):
+        known[chapter] = needed[chapter].union(*(known[n] for n in needed[chapter]))
+    return {
+        chapter: direct - set().union(*(known[n] for n in direct))
+        for chapter, direct in needed.items()
+    }
+
+
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty drawing, ten units to the inch."""
     fig, ax = plt.subplots(figsize=(width, height))
@@ -272,6 +350,8 @@ def _text_box(
     width: float = 8.5,
     height: float = 5.2,
     color: str = INK,
+    fill: str = "white",
+    fontsize: float | None = None,
     rounded: bool = False,
 ) -> None:
     """A box centred at (x, y): rounded for vectors, square for networks and losses."""
@@ -281,13 +361,14 @@ def _text_box(
         width,
         height,
         boxstyle=shape,
-        facecolor="white",
+        facecolor=fill,
         edgecolor=color,
         linewidth=1.5,
         zorder=2,
     )
     ax.add_patch(box)
-    ax.text(x, y, text, color=color, ha="center", va="center", zorder=3)
+    look = {"color": color, "fontsize": fontsize, "zorder": 3}
+    ax.text(x, y, text, ha="center", va="center", **look)
 
 
 def _arrow(
@@ -335,6 +416,7 @@ FIGURES = {
     "vae-architecture.svg": vae_architecture,
     "logo.svg": logo,
     "favicon.png": logo,  # for tabs and cards that show no SVG
+    "concept-map.svg": concept_map,
     "cover.png": cover,
 }
 
