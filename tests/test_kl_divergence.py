@@ -349,7 +349,7 @@ def test_numbers_in_the_text_are_right():
     quoted("charges $\\log 2 \\approx 0.69$ nats", math.log(2), "0.69")
     quoted("$\\log 100 \\approx 4.61$ nats", math.log(100), "4.61")
     quoted("$-\\log 0.7 \\approx 0.357$ nats", -math.log(0.7), "0.357")
-    quoted("$-\\log 0.3 \\approx 1.204$", -math.log(0.3), "1.204")
+    quoted("$-\\log 0.3$, which is 1.204 nats", -math.log(0.3), "1.204")
 
 
 def test_divergence_of_pairs_is_that_of_one_and_of_the_other_given_it():

@@ -295,7 +295,7 @@ def test_numbers_in_the_text_are_right():
     pairs = list(zip(prior_of, likelihoods, strict=True))
     three_codes = math.log(sum(p * value for p, value in pairs))
     mean_log = sum(p * math.log(value) for p, value in pairs)
-    quoted("\\approx -2.83$", mean_log, -2.835, -2.825)
+    quoted("\\approx -2.83 ,", mean_log, -2.835, -2.825)
     quoted("\\log 0.12 \\approx -2.12$", three_codes, -2.125, -2.115)
     quoted("0.71 nats too low", three_codes - mean_log, 0.705, 0.715)
     halved = ratio(2, 0.0005, 3) / ratio(2, 0.001, 3)
