@@ -56,6 +56,11 @@ def wrong_second(function):
     return answer
 
 
+def linear_weights(x, weight, noise_std):
+    precision = 1 + weight.abs().sum() / noise_std**2
+    return (weight @ x) / noise_std**2 / precision, 1 / precision
+
+
 def samples(log_p, z, delta, minus=1.0, power=2, normalised=True, prior=True):
     weight = (z[1] - z[0]) * (Normal(0, 1).log_prob(z).exp() if prior else 1)
     first = (weight * log_p.exp()).sum()
@@ -106,6 +111,7 @@ WRONG = {
         (lambda *a: posterior_pixel_by_pixel(*a, prior=0.0), "prior"),
         (lambda *a: posterior_pixel_by_pixel(*a, power=1), "squared"),
         (lambda *a: posterior_pixel_by_pixel(*a, count=len(a[0])), "average"),
+        (linear_weights, "enter the precision"),
         (wrong_second(math.sqrt), "standard deviation"),
         (wrong_second(lambda variance: 1 / variance), "precision"),
         (lambda *a: posterior_pixel_by_pixel(*a)[0], "shape"),
