@@ -116,7 +116,7 @@
     };
     figure.redraw = () => { waiting ||= requestAnimationFrame(figure.draw); };
     function measure() {
-      figure.width = Math.min(width, Math.floor(parent.getBoundingClientRect().width)); // clientWidth rounds up
+      figure.width = Math.min(width, Math.floor(parent.getBoundingClientRect().width)); // clientWidth may round up
       figure.height = typeof height === "function" ? height(figure.width) : height;
     }
     function fit() {
