@@ -8,7 +8,8 @@ SITE := _build/html
 # Idle OpenMP threads that spin make training ten times slower beside a busy process.
 export GOMP_SPINCOUNT = 2000
 
-.PHONY: book test check lint unit notebooks execute lab bench ledger studies configure clean
+.PHONY: book test browser check lint unit notebooks execute pdf zip lab bench ledger studies \
+  configure clean
 
 # --all: a page that was built before must show its warnings again, and new styles.
 book: $(INSTALLED)
@@ -18,8 +19,12 @@ book: $(INSTALLED)
 	@echo "The book: $(CURDIR)/$(SITE)/index.html"
 	@echo "To open:  file://$(CURDIR)/$(SITE)/index.html"
 
-test: check execute book
+test: browser check execute book
 	TQDM_DISABLE=1 $(BIN)/pytest -m "book or long"
+
+# One that is installed; else Playwright's download; else Debian's, where apt-get may.
+browser: $(INSTALLED)
+	$(BIN)/python -m tools.browser
 
 check: lint unit
 
@@ -37,6 +42,13 @@ execute: $(INSTALLED)
 	TQDM_DISABLE=1 $(BIN)/pytest --nbval $(NBVAL) notebooks/0[1-5]-*.ipynb
 	TQDM_DISABLE=1 $(BIN)/pytest --nbval-lax $(NBVAL) \
 	  $(filter-out $(wildcard notebooks/0[1-5]-*),$(wildcard notebooks/*.ipynb))
+
+# The offline editions: the book on paper, and the site to unzip and open anywhere.
+pdf: book browser
+	$(BIN)/python -m tools.pdf
+
+zip: book
+	$(BIN)/python -m zipfile -c _build/vae-book-site.zip $(SITE)
 
 # Rewrite the outputs of the notebooks whose code changed.
 notebooks: $(INSTALLED)

@@ -1,5 +1,6 @@
 """Fixtures that several files share; every test starts from the same seed."""
 
+import re
 from contextlib import contextmanager
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 
 from vae_lib.data import ImageSet
 from vae_lib.models import VAE, VAEConfig
+
+ALARMS = ("error", "warning")  # what no page may say on the console
 
 
 def pytest_addoption(parser) -> None:
@@ -89,3 +92,63 @@ def refuses():
         assert "\n" not in message and all(word in message for word in words), message
 
     return refuse
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all tests; where there is none, they fail."""
+    from playwright.sync_api import sync_playwright
+
+    from tools.browser import launch
+
+    with sync_playwright() as playwright:
+        chromium = launch(playwright)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def open_page(browser):
+    """Open a file as a reader without a network does, and wait until its maths is set.
+
+    ``page.problems`` records all that goes wrong: errors and warnings of the console,
+    errors of scripts, requests that fail, and every request that leaves the disk;
+    ``page.requests`` the addresses of all that is loaded.
+    """
+    from playwright.sync_api import TimeoutError
+
+    from tools.browser import MATHS_IS_SET
+
+    contexts = []
+
+    def record(page):
+        page.problems, page.requests = [], []
+
+        def note(kind, text):
+            page.problems.append(f"{kind}: {text}")
+
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("console", lambda m: m.type in ALARMS and note("console", m.text))
+        page.on("pageerror", lambda error: note("script", error))
+        page.on("requestfailed", lambda request: note("request", request.url))
+
+    def open_file(file, width=1300, theme="light", query=""):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, reduced_motion="reduce"
+        )
+        contexts.append(context)
+        context.route(re.compile("^(?!file:|data:|blob:)"), lambda route: route.abort())
+        for key in ("mode", "theme"):
+            context.add_init_script(f"localStorage.{key} ??= '{theme}'")
+        page = context.new_page()
+        record(page)
+        page.goto(file.as_uri() + query)
+        try:
+            page.wait_for_function(MATHS_IS_SET, timeout=15_000)
+        except TimeoutError:
+            page.problems.append("maths: not set within 15 seconds")
+        return page
+
+    yield open_file
+    for context in contexts:
+        context.close()

@@ -36,9 +36,9 @@ IMPORTS = {
     "runs": {
         *("checkpoints", "data", "distributed", "guards", "models", "steps", "training")
     },
-    "export": {"checkpoints", "models"},
+    "export": {"checkpoints", "guards", "models"},
     "plots": set(),
-    "options": {"checkpoints", "guards", "models", "training"},
+    "options": {"checkpoints", "export", "guards", "models", "training"},
     "__main__": {
         *("checkpoints", "data", "distributed", "evaluation", "export", "guards"),
         *("models", "options", "plots", "runs"),

@@ -40,7 +40,7 @@ def text(name):
 
 def test_table_of_contents_lists_just_what_is_there():
     listed = {TOC["root"], *toc_files(TOC)}
-    sources = {*PAGES, *notebook_tool.NOTEBOOKS.glob("*.ipynb")}
+    sources = {*PAGES, *notebook_tool.NOTEBOOKS.rglob("*.ipynb")}
     there = {path.relative_to(ROOT).with_suffix("").as_posix() for path in sources}
     assert listed == there
 
@@ -54,7 +54,7 @@ def test_page_and_notebook_share_number_and_slug():
 def test_page_has_a_description_and_no_second_title(path):
     _, front, body = path.read_text("utf-8").split("---\n", 2)
     description = yaml.safe_load(front)["myst"]["html_meta"]["description"]
-    assert 20 <= len(description) <= 200
+    assert 20 <= len(description) <= 160
     prose = re.sub(r"^```.*?^```", "", body, flags=re.DOTALL | re.MULTILINE)
     assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1
 

@@ -143,6 +143,10 @@ def test_export_writes_the_decoder_once(run, tmp_path):
     decoder = json.loads(out.read_text("utf-8"))
     assert decoder["sha256"] == sha256
     assert [layer["n_in"] for layer in decoder["layers"]] == [3, 4, 5]
+    words = ("--part", "encoder", "--dtype", "float16", "--out", tmp_path / "e.js")
+    assert run("export", "mnist-2d", *words)[0] == 0
+    script = (tmp_path / "e.js").read_text("utf-8")
+    assert script.startswith('live.provide("e", {') and '"dtype": "float16"' in script
     before = out.read_bytes()
     code, said, err = run("export", "mnist-2d", "--out", out)
     assert code == 2 and said == "" and "new file" in err and err.count("\n") == 1
@@ -178,6 +182,8 @@ def test_export_writes_the_decoder_once(run, tmp_path):
         (["evaluate", "mnist-2d", "--limit", "-3"], "--limit >= 1, got -3"),
         (["export", "mnist-2d"], "--out"),
         (["export", "nowhere", "--out", "RUN"], "nowhere"),
+        (["export", "mnist-2d", "--out", "RUN", "--part", "half"], "decoder, encoder"),
+        (["export", "mnist-2d", "--out", "RUN", "--dtype", "int8"], "float32, float16"),
     ],
 )
 def test_bad_input_is_one_line_before_data_are_read(

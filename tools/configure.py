@@ -4,8 +4,9 @@
     python tools/configure.py none           back to the state of a plain checkout
 
 `_config.yml` is the one source; the setup cells repeat the name, because on Colab a
-notebook stands alone. The buttons open the branch gh-pages, where the publishing
-workflow puts the configured notebooks beside the site.
+notebook stands alone. The Colab buttons open the branch gh-pages, where the publishing
+workflow puts the configured notebooks beside the site; edits go to the branch main
+(tools/site_extension.py, which adds what only a site with an address can have).
 """
 
 import argparse
@@ -20,11 +21,23 @@ MARKER = "# Below this line: written by `make configure REPO=owner/name`.\n"
 SETUP_LINE = re.compile(r'^REPOSITORY = "[^"]*"', re.MULTILINE)
 
 
+def site_address(repository: str) -> str:
+    """Where GitHub Pages publishes this repository, with the slash at the end."""
+    owner, name = repository.lower().split("/")
+    # A repository with the name of the site itself is published at its root.
+    root = f"https://{owner}.github.io/"
+    return root if root == f"https://{name}/" else f"{root}{repository.split('/')[1]}/"
+
+
 def configured_block(repository: str) -> str:
     """The end of _config.yml for this repository; empty for none."""
     if not repository:
         return ""
     return (
+        f"  baseurl: {site_address(repository)}\n"
+        "  use_repository_button: true\n"
+        "  use_edit_page_button: true\n"
+        "  use_issues_button: true\n"
         "repository:\n"
         f"  url: https://github.com/{repository}\n"
         '  path_to_book: ""\n'

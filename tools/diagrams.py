@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
+from matplotlib.patches import Circle, Ellipse, FancyBboxPatch, Polygon, Rectangle
 from torch import Tensor
 from torch.distributions import Normal
 
@@ -23,6 +23,7 @@ KL = r"$D_{\mathrm{KL}}(q_\phi(z\,|\,x)\,\Vert\,p(z))$"
 GAP = r"$D_{\mathrm{KL}}(q\,\Vert\,p_\theta(z\,|\,x))$"
 LOG_P = r"$-\log\,p_\theta(x\,|\,z)$"
 INK, BLUE, RED = "#22303c", "#1f6fb4", "#c4302b"
+TEAL, AMBER = "#14808d", "#e0861a"  # the site's two accents
 STYLE = {
     "figure.facecolor": "white",  # opaque: legible on a dark page
     "font.size": 13,
@@ -297,6 +298,20 @@ def _arrow(
     ax.annotate("", end, start, arrowprops=style)
 
 
+def logo() -> Figure:
+    """The book's mark: encoder, cloud of codes, decoder; legible on light and dark."""
+    fig, ax = _canvas(1.8, 1.8)
+    fig.set_facecolor("none")
+    for side in (-1, 1):
+        funnel = [(8.7, 7.5), (8.7, -7.5), (3.6, -3), (3.6, 3)]
+        corners = [(9 + side * x, 9 + y) for x, y in funnel]
+        ax.add_patch(Polygon(corners, color=TEAL, linewidth=0))
+    for radius, strength in ((1, 0.3), (0.66, 0.55), (0.33, 1)):
+        cloud = {"width": 6.3 * radius, "height": 17.1 * radius, "linewidth": 0}
+        ax.add_patch(Ellipse((9, 9), color=AMBER, alpha=strength, **cloud))
+    return fig
+
+
 def cover() -> Figure:
     """The index: digits decoded on a grid of equal prior probability."""
     ticks = torch.special.ndtri((torch.arange(20) + 0.5) / 20)
@@ -318,6 +333,8 @@ FIGURES = {
     "reparameterization.svg": reparameterization,
     "autoencoder.svg": autoencoder,
     "vae-architecture.svg": vae_architecture,
+    "logo.svg": logo,
+    "favicon.png": logo,  # for tabs and cards that show no SVG
     "cover.png": cover,
 }
 

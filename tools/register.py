@@ -28,6 +28,11 @@ myst:
 (equation-register)=
 # Register of equations
 
+**For** finding the proof, the function, the cells and the tests of an equation.
+**You need** its name or its chapter.
+**Time**: look up a row.
+**Next**: the place that the row names, or {{doc}}`notation` for its symbols.
+
 Every labelled equation of the book, {n} in all, in the order of the chapters.
 A row says where the equation is stated and proved, which function of `vae_lib` computes
 it (a dash where none needs to), and which notebook cells and which tests check it.

@@ -1,34 +1,58 @@
-"""Sphinx extension: what the theme leaves to mend in the pages' HTML."""
+"""Sphinx extension: what the theme leaves to mend, and what a published site adds.
+
+A site has an address when `make configure` gave it one. Then every page has a card and
+a link to its source, and there are a sitemap and a page for readers who got lost.
+"""
 
 import html
 import re
+from urllib.parse import urlsplit
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
 # Without a source of their own these pages have no front matter to describe them.
 DESCRIPTIONS = {
     "search": "Search the text, the notebooks and the library's documentation.",
     "genindex": "Every term, function and class of the book, with the page it is on.",
     "py-modindex": "The modules of the library vae_lib, with the page they are on.",
+    "404": "This page does not exist; the book's index and its search help on.",
     "prf-prf": "Every numbered definition, theorem and lemma of the book.",
 }
 
+SCROLLS = '<div class="pst-scrollable-table-container" tabindex="0">'
+PROOF = '<div class="proof proof-text admonition">'
 CORRECTIONS = (
     # The bibliography: a role that ARIA retires, in lists that hold bare links as well.
     (' role="doc-biblioentry"', ""),
     ('<div role="list" class="', '<div class="'),
+    # Proofs without a label of their own share one identifier.
+    ('<div class="proof admonition" id="proof">', PROOF),
+    # A box that scrolls must be within reach of the keyboard.
+    ('<div class="pst-scrollable-table-container">', SCROLLS),
     # Folded cells: the name hides the words that are to be seen.
     ('<summary aria-label="Toggle hidden content">', "<summary>"),
 )
 
 
-def mend(app: Sphinx, pagename: str, templatename, context: dict, doctree) -> None:
-    """Describe the page, and give its lists and menus the roles and names they lack."""
+def describe(app: Sphinx, pagename: str, templatename, context: dict, doctree) -> None:
+    """Give the page a description, and its card (if it has one) the same."""
     tags = context.get("metatags") or ""
-    if 'name="description"' not in tags:
+    written = re.search(r'<meta content="([^"]*)" name="description"', tags)
+    if written:
+        text = written[1]
+    else:
         text = html.escape(DESCRIPTIONS.get(pagename) or _first_paragraph(doctree))
-        context["metatags"] = f'{tags}<meta name="description" content="{text}" />\n'
+        context["metatags"] = f'{tags}<meta content="{text}" name="description" />\n'
+    context["meta"] = (context.get("meta") or {}) | {
+        "og:description": text,
+        "og:image:alt": "The page's title and first words beside the book's cover.",
+    }
+
+
+def mend(app: Sphinx, pagename: str, templatename, context: dict, doctree) -> None:
+    """Give the page's lists, boxes and menus the roles and names they lack."""
     for wrong, right in CORRECTIONS:
         if "body" in context:
             context["body"] = context["body"].replace(wrong, right)
@@ -53,7 +77,42 @@ def _with_names(toctree):
     return toctree
 
 
+PUBLISHED = ("sphinxext.opengraph", "sphinx_sitemap", "notfound.extension")
+
+
+def publish(app: Sphinx, config: Config) -> None:
+    """Set what the extensions of a published site need to know of its address."""
+    config.ogp_site_url = config.html_baseurl
+    config.ogp_site_name = config.html_title
+    config.ogp_social_cards = {
+        "image": "book/_static/cover.png",
+        "image_mini": "book/_static/favicon.png",
+        "line_color": "#14808d",
+    }
+    config.sitemap_url_scheme = "{link}"
+    config.sitemap_excludes = ["404.html", "search.html"]
+    root = config.notfound_urls_prefix = urlsplit(config.html_baseurl).path
+    config.notfound_context = {
+        "title": "This page does not exist",
+        "body": "<h1>This page does not exist</h1><p>It may have moved. "
+        f'<a href="{root}book/index.html">The book\'s first page</a> leads to every '
+        f'other one, and <a href="{root}search.html">the search</a> finds every term.'
+        "</p>",
+    }
+    # The theme would take the branch that holds the site.
+    repository = config.html_theme_options["repository_url"]
+    config.html_context["edit_page_provider_name"] = "GitHub"
+    config.html_context["edit_page_url_template"] = (
+        f"{repository}/edit/main/{{{{ file_name }}}}"
+    )
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    # After the theme's own functions, which run at 500.
+    # The theme's functions and those that draw cards run at 500.
+    app.connect("html-page-context", describe, priority=400)
     app.connect("html-page-context", mend, priority=600)
+    if app.config.html_baseurl:
+        for extension in PUBLISHED:
+            app.setup_extension(extension)
+        app.connect("config-inited", publish, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

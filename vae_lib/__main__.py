@@ -19,7 +19,7 @@ from vae_lib.checkpoints import PRETRAINED, load, load_pretrained, write_atomica
 from vae_lib.data import load_mnist
 from vae_lib.distributed import process_group, rank
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
-from vae_lib.export import export_decoder
+from vae_lib.export import export_network
 from vae_lib.guards import NonFiniteLossError, check_recipe, pick_device, require
 from vae_lib.models import VAE
 from vae_lib.options import NETWORK, RECIPE, make_parser, unknown
@@ -138,8 +138,9 @@ def run_evaluate(arguments: Namespace) -> None:
 
 
 def run_export(arguments: Namespace) -> None:
-    """Write the decoder of a model to a new file."""
-    export_decoder(find_model(arguments.model), arguments.out)
+    """Write one network of a model to a new file."""
+    given = {"part": arguments.part, "dtype": arguments.dtype}
+    export_network(find_model(arguments.model), arguments.out, **given)
     print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes")
 
 

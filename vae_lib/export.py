@@ -1,65 +1,110 @@
-"""A decoder as one JSON file, which a web page can read without Python.
+"""One network of a VAE as a file that a web page can read without Python.
 
-The file holds one object::
+The file holds one JSON object. If its name ends in ``.js`` it is a script for a page
+that is opened from disk, where pages may not read files: it hands the object over by
+calling ``live.provide("NAME", object);`` with the file's own name. The object::
 
-    format       "vae_lib decoder 1"
-    latent_dim   J, how many numbers the first layer takes
-    n_pixels     D, how many the last layer yields
-    activation   between the layers, elementwise: "relu" max(0, a), "tanh",
-                 "silu" a / (1 + exp(-a)), or "softplus" log(1 + exp(a))
-    likelihood   what makes pixels of the last layer's numbers a: "bernoulli"
-                 1 / (1 + exp(-a)), "gaussian" a cut to [0, 1], or
-                 "continuous_bernoulli" 1 / (1 - exp(-a)) - 1 / a, which is 1/2 at a = 0
-    layers       from z to x, each with n_in, n_out, weight (n_out, n_in) row by row and
-                 bias (n_out,); weight and bias are little-endian float32 in base64
-    sha256       of the checkpoint that the model was loaded from, or null
+    format        "vae_lib network 2"
+    part          "decoder", from z to x, or "encoder", from x to q(z|x)
+    dtype         of weight and bias, "float32" or "float16": little-endian, in base64
+    latent_dim    J, how many numbers the decoder takes
+    n_pixels      D, how many numbers the encoder takes, each in [0, 1]
+    activation    between the layers, elementwise: "relu" max(0, a), "tanh",
+                  "silu" a / (1 + exp(-a)), or "softplus" log(1 + exp(a))
+    likelihood    what makes pixels of the decoder's last numbers a: "bernoulli"
+                  1 / (1 + exp(-a)), "gaussian" a cut to [0, 1], or
+                  "continuous_bernoulli" 1 / (1 - exp(-a)) - 1 / a, which is 1/2 at 0
+    logvar_bound  c = 20: the encoder's last 2 J numbers are mu and then r, of which
+                  log sigma^2 = c tanh(r / c)
+    layers        in their order, each with n_in, n_out, weight (n_out, n_in) row by row
+                  and bias (n_out,)
+    sha256        of the checkpoint that the model was loaded from, or null
+
+The mean image that the model subtracts from x is part of the encoder's first bias.
 """
 
 import base64
 import json
 from pathlib import Path
 
-from torch import Tensor, nn
+import numpy as np
+from torch import nn
 
 from vae_lib.checkpoints import write_atomically
-from vae_lib.models import VAE
+from vae_lib.guards import require
+from vae_lib.models import LOGVAR_BOUND, VAE
 
-FORMAT = "vae_lib decoder 1"
+FORMAT = "vae_lib network 2"
+PARTS, DTYPES = ("decoder", "encoder"), ("float32", "float16")
 
 
-def export_decoder(model: VAE, path: str | Path) -> None:
-    """Write the model's decoder to a new file at path; its folder is made if missing.
+def export_network(
+    model: VAE, path: str | Path, *, part: str = "decoder", dtype: str = "float32"
+) -> None:
+    """Write the model's decoder or encoder to a new file, in a new folder if need be.
 
-    With it a reader computes ``model.mean_image`` of any z. Raises FileExistsError if
-    there is a file already, OSError if it cannot be written.
+    With it a reader computes ``model.mean_image`` of any z or ``model.encode`` of any
+    x, up to the rounding of the weights. Raises FileExistsError if there is a file
+    already, ValueError if part or dtype is unknown or a weight is too large for the
+    dtype, OSError if the file cannot be written.
     """
     path = Path(path)
+    require(part in PARTS, f"part in {PARTS}", part)
+    require(dtype in DTYPES, f"dtype in {DTYPES}", dtype)
     if path.exists():
         raise FileExistsError(f"expected a new file, got {str(path)!r}, which exists")
     config = model.config
     content = {
         "format": FORMAT,
+        "part": part,
+        "dtype": dtype,
         "latent_dim": config.latent_dim,
         "n_pixels": config.n_pixels,
         "activation": config.activation,
         "likelihood": config.likelihood,
-        "layers": [
-            {
-                "n_in": layer.in_features,
-                "n_out": layer.out_features,
-                "weight": to_base64(layer.weight),
-                "bias": to_base64(layer.bias),
-            }
-            for layer in model.decoder
-            if isinstance(layer, nn.Linear)
-        ],
+        "logvar_bound": LOGVAR_BOUND,
+        "layers": describe_layers(model, part, dtype),
         "sha256": getattr(model, "record", {}).get("sha256"),
     }
+    text = json.dumps(content)
+    if path.suffix == ".js":
+        text = as_script(path, text)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(content).encode())
+    write_atomically(path, text.encode())
 
 
-def to_base64(tensor: Tensor) -> str:
-    """The tensor row by row as little-endian float32, in base64."""
-    rows = tensor.detach().cpu().numpy().astype("<f4")
-    return base64.b64encode(rows.tobytes()).decode()
+def as_script(path: Path, text: str) -> str:
+    """A classic script that hands this JSON to the page under the file's own name."""
+    return f"live.provide({json.dumps(path.stem)}, {text});\n"
+
+
+def describe_layers(model: VAE, part: str, dtype: str) -> list[dict]:
+    """The linear layers of one network, as the format has them."""
+    network = getattr(model, part)
+    shift = model.input_mean if part == "encoder" else None  # centres x
+    layers = []
+    for layer in network:
+        if not isinstance(layer, nn.Linear):
+            continue
+        weight, bias = (p.detach().cpu().numpy() for p in (layer.weight, layer.bias))
+        bias = bias.astype("float64")
+        if shift is not None:  # of the rounded weights, so that zero stays zero
+            rounded = weight.astype(dtype).astype("float64")
+            bias = bias - rounded @ shift.cpu().numpy().astype("float64")
+            shift = None
+        shape = {"n_in": layer.in_features, "n_out": layer.out_features}
+        numbers = {"weight": to_base64(weight, dtype), "bias": to_base64(bias, dtype)}
+        layers.append(shape | numbers)
+    return layers
+
+
+def to_base64(array: np.ndarray, dtype: str) -> str:
+    """The array row by row, rounded to little-endian numbers of this type, in base64.
+
+    Raises ValueError if one of them is infinite or NaN there.
+    """
+    with np.errstate(over="ignore"):  # refused below, in one line
+        rounded = array.astype(np.dtype(dtype).newbyteorder("<"))
+    largest = np.abs(array).max()
+    require(np.isfinite(rounded).all(), f"weights that are finite in {dtype}", largest)
+    return base64.b64encode(rounded.tobytes()).decode()

@@ -6,11 +6,13 @@ Options of the network and the recipe have the names and defaults of the library
 import argparse
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from vae_lib.checkpoints import PRETRAINED
+from vae_lib.export import DTYPES, PARTS
 from vae_lib.guards import BITS, OBJECTIVES, SCHEDULES
 from vae_lib.models import ACTIVATIONS, LIKELIHOODS
 from vae_lib.training import train
@@ -34,20 +36,16 @@ def unknown(text: str, names: Iterable[str]) -> str:
     return f"expected one of {', '.join(names)}, got {text!r}{hint}"
 
 
-def one_of(names: Iterable[str]) -> Callable[[str], str]:
-    """A type of option that takes these names alone."""
-
-    def name(text: str) -> str:
-        if text not in names:
-            raise argparse.ArgumentTypeError(unknown(text, names))
-        return text
-
-    return name
+def one_of(names: Iterable[str], text: str) -> str:
+    """The text, which must be one of these names."""
+    if text not in names:
+        raise argparse.ArgumentTypeError(unknown(text, names))
+    return text
 
 
 def device(text: str) -> str:
     """One of DEVICES, with or without a number after a colon."""
-    one_of(DEVICES)(text.partition(":")[0])
+    one_of(DEVICES, text.partition(":")[0])
     return text
 
 
@@ -70,7 +68,7 @@ def number_or_none(text: str) -> float | None:
 
 def yes_or_no(text: str) -> bool:
     """Whether the word is yes."""
-    return one_of(("yes", "no"))(text) == "yes"
+    return one_of(("yes", "no"), text) == "yes"
 
 
 # Options by their names in the library: type or choices, metavar, default, help.
@@ -109,7 +107,11 @@ EVALUATE = {
     "limit": (integer, "N", 1000, "log p(x) of the first N test digits only"),
     "json": (bool, "", False, "print JSON"),
 }
-EXPORT = {"out": (Path, "FILE", None, "new file; what exists is never overwritten")}
+EXPORT = {
+    "out": (Path, "FILE", None, "new file: JSON, or a script for a page if named .js"),
+    "part": (PARTS, "NAME", "decoder", "which of the two networks"),
+    "dtype": (DTYPES, "NAME", "float32", "type of the numbers in the file"),
+}
 
 
 def make_parser() -> Parser:
@@ -133,8 +135,8 @@ def make_parser() -> Parser:
     add_model(command)
     add_options(command, EVALUATE | DEVICE)
 
-    about = "write a model's decoder as one JSON file that a web page can read"
-    examples = ("my-run --out decoder.json", "mnist-2d --out decoder.json")
+    about = "write a model's decoder or encoder as one file that a web page can read"
+    examples = ("my-run --out decoder.json", "mnist-2d --part encoder --out encoder.js")
     command = add_command(commands, "export", about, examples)
     add_model(command)
     add_options(command, EXPORT)
@@ -169,7 +171,7 @@ def add_options(group, table: dict[str, tuple]) -> None:
             group.add_argument(option, action="store_true", help=about)
             continue
         if not callable(kind):
-            kind, about = one_of(kind), f"{about}: {', '.join(kind)}"
+            kind, about = partial(one_of, kind), f"{about}: {', '.join(kind)}"
         if default not in (None, OF_PRESET):
             about += " (default: %(default)s)"
         values = {"type": kind, "metavar": metavar, "default": default, "help": about}
@@ -183,12 +185,11 @@ def as_option(name: str) -> str:
 
 def describe_presets() -> str:
     """A table of what each preset stands for, in the words that the options take."""
-    columns = []
+    columns, parameters = [], inspect.signature(train).parameters
     for name, (config, recipe, *_) in PRETRAINED.items():
-        values = {key: asdict(config)[key] for key in NETWORK}
-        parameters = inspect.signature(train).parameters
-        values |= {key: recipe.get(key, parameters[key].default) for key in RECIPE}
-        columns.append([name, *map(as_text, values.values())])
+        values = {key: parameters[key].default for key in RECIPE}
+        values |= asdict(config) | recipe
+        columns.append([name, *(as_text(values[key]) for key in NETWORK | RECIPE)])
     rows = zip(["", *map(as_option, NETWORK | RECIPE)], *columns, strict=True)
     return "\n".join("  " + "".join(f"{x:17}" for x in row).rstrip() for row in rows)
 
@@ -197,6 +198,4 @@ def as_text(value: object) -> str:
     """A value as it is written after its option."""
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else str(value)
+    return {"None": "none", "True": "yes", "False": "no"}.get(str(value), str(value))

@@ -1,0 +1,90 @@
+"""A live figure of the built site, as a reader and as a test drives it."""
+
+from statistics import median
+
+from tools.notebooks import ROOT
+
+BOOK = ROOT / "_build" / "html" / "book"
+FRAMES = """host => Array.from({length: 30}, () => {
+    const start = performance.now();
+    host.live.draw();
+    return performance.now() - start;
+})"""
+
+
+class LiveFigure:
+    """The box with this name on an open page, scrolled to and built.
+
+    `problems` is what went wrong on the page since then, `loaded_before` the scripts
+    of live figures that it had loaded until then; `page` is Playwright's.
+    """
+
+    def __init__(self, page, name: str):
+        self.page, self.known = page, len(page.problems)
+        self.box = page.locator(f"#{name}")
+        self.loaded_before = self.loaded
+        self.box.scroll_into_view_if_needed()
+        self.body = self.box.locator(".live-body")
+        page.wait_for_function(
+            "name => document.getElementById(name).querySelector('.live-body')?.live",
+            arg=name,
+        )
+
+    @property
+    def problems(self) -> list[str]:
+        return self.page.problems[self.known :]
+
+    @property
+    def loaded(self) -> set[str]:
+        """The scripts of live figures that the page has loaded."""
+        sources = "all => all.map(script => new URL(script.src).pathname)"
+        paths = self.page.eval_on_selector_all("script[src]", sources)
+        return {path.split("/live/")[1] for path in paths if "/live/" in path}
+
+    @property
+    def numbers(self) -> dict:
+        """What the figure shows, to full precision."""
+        return self.body.evaluate("host => host.live.numbers()")
+
+    @property
+    def state(self) -> dict:
+        """What the reader has set."""
+        return self.body.evaluate("host => host.live.state")
+
+    @property
+    def text(self) -> str:
+        """The line below the figure."""
+        return self.body.locator(".live-readout").inner_text()
+
+    def set(self, **values) -> dict:
+        """The numbers once these values are set."""
+        return self.body.evaluate(
+            "(host, values) => { host.live.set(values); return host.live.numbers(); }",
+            values,
+        )
+
+    def control(self, label: str):
+        """The slider, number or selection with this label."""
+        return self.body.get_by_label(label, exact=True)
+
+    def canvas(self, index: int = 0):
+        return self.body.locator("canvas").nth(index)
+
+    def drag(self, start, end, index: int = 0) -> None:
+        """Move the mouse, held down, between two points: fractions of the canvas."""
+        canvas, mouse = self.canvas(index), self.page.mouse
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+
+        def point(fraction):
+            across, down = fraction
+            return box["x"] + across * box["width"], box["y"] + down * box["height"]
+
+        mouse.move(*point(start))
+        mouse.down()
+        mouse.move(*point(end), steps=5)
+        mouse.up()
+
+    def frame_time(self) -> float:
+        """Milliseconds that painting takes: the median of thirty frames."""
+        return median(self.body.evaluate(FRAMES))

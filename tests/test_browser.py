@@ -1,0 +1,357 @@
+"""The built site as a browser shows it, without a network: run after `make book`.
+
+Each check takes an open page and lists its faults; the pages have none, and every check
+finds the fault that is put into a page on purpose.
+"""
+
+from urllib.parse import unquote
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+from test_site import PAGES, SITE, anchors
+
+from tools.measure_site import local_file, weight
+
+pytestmark = pytest.mark.book
+
+ALL_PAGES = [*PAGES, SITE / "search.html", *SITE.glob("404.html")]
+WIDTHS = (1300, 375)
+THEMES = ("light", "dark")
+RULES = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
+    "rules": {"label-content-name-mismatch": {"enabled": True}},
+    "resultTypes": ["violations"],
+    "preload": False,  # it asks for the style sheets anew, which fails from disk
+}
+
+# The theme gives what scrolls a tab stop 0.3 s after the window has a new width.
+SETTLED = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 400)))"
+
+
+@pytest.fixture(
+    scope="module",
+    params=ALL_PAGES,
+    ids=lambda path: path.relative_to(SITE).as_posix(),
+)
+def page(request, open_page):
+    """Every page of the site, opened once for all tests."""
+    page = open_page(request.param)
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def index(open_page):
+    """The index, opened for one test."""
+    page = open_page(SITE / "book" / "index.html")
+    yield page
+    page.context.close()
+
+
+def show(page, width, theme):
+    """Give the open page this width and theme."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate(
+        "theme => Object.assign(document.documentElement.dataset,"
+        " { theme, mode: theme })",
+        theme,
+    )
+
+
+def none(faults):
+    assert not faults, "\n" + "\n".join(faults)
+
+
+def sticking_out(page):
+    """What reaches beyond the page's right edge where nothing scrolls to it."""
+    return page.evaluate("""() => {
+        const root = document.scrollingElement, faults = [];
+        if (root.scrollWidth > root.clientWidth)
+            faults.push(`the page is ${root.scrollWidth} px wide`);
+        const article = document.querySelector("article") ?? document.body;
+        const content = "mjx-mi, mjx-mo, mjx-mn, mjx-mtext, img, canvas, td, th, pre";
+        for (const element of article.querySelectorAll(content)) {
+            if (element.closest("mjx-assistive-mml") || !element.checkVisibility())
+                continue;
+            const { right } = element.getBoundingClientRect();
+            for (let box = element.parentElement; box; box = box.parentElement) {
+                const { overflowX } = getComputedStyle(box);
+                if (["auto", "scroll"].includes(overflowX)) break;
+                const edge = box.getBoundingClientRect().right;
+                if (right > edge + 1 && (overflowX != "visible" || box == article)) {
+                    faults.push(`${element.outerHTML.slice(0, 80)} ends at ${right},`
+                        + ` ${box.tagName} ${box.className} at ${edge}`);
+                    break;
+                }
+            }
+        }
+        return faults;
+    }""")
+
+
+def alarms(page):
+    """What the console, the scripts and the requests complained of."""
+    return page.problems
+
+
+def unset_maths(page):
+    """Formulas that are not set, that MathJax refuses, and TeX that is left as text."""
+    return page.evaluate(r"""() => {
+        const faults = [...document.querySelectorAll(".math")]
+            .filter(formula => formula.querySelectorAll("mjx-container").length != 1)
+            .map(formula => `not set: ${formula.outerHTML.slice(0, 80)}`);
+        for (const refused of document.querySelectorAll("mjx-merror"))
+            faults.push(`refused: ${refused.outerHTML.slice(0, 80)}`);
+        const article = document.querySelector("article") ?? document.body;
+        const texts = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
+        const code = "pre, code, script, style, mjx-container, textarea";
+        while (texts.nextNode()) {
+            const { data, parentElement } = texts.currentNode;
+            if (!parentElement.closest(code) && /\$|\\[a-zA-Z()[\]{}]/.test(data))
+                faults.push(`TeX as text: ${data.trim().slice(0, 80)}`);
+        }
+        return faults;
+    }""")
+
+
+def dead_links(page):
+    """Links to files and anchors that are not there, or that are there but hidden."""
+    here = page.url.split("#")[0].split("?")[0]
+    faults = page.evaluate("""() => [...document.querySelectorAll("a[href^='#']")]
+        .filter(link => link.hash.length > 1)
+        .filter(link => {
+            const id = decodeURIComponent(link.hash.slice(1));
+            const target = document.getElementById(id);
+            return !target?.getClientRects().length && !target?.closest("details");
+        })
+        .map(link => `no visible target: ${link.outerHTML.slice(0, 120)}`)""")
+    for link in page.evaluate("[...document.links].map(link => link.href)"):
+        url, _, fragment = link.partition("#")
+        if not url.startswith("file:") or url == here:
+            continue
+        file = local_file(url)
+        if not file.is_file():
+            faults.append(f"no file: {link}")
+        elif fragment and file.suffix == ".html":
+            if unquote(fragment) not in anchors(file):
+                faults.append(f"no anchor: {link}")
+    return faults
+
+
+def poor_images(page):
+    """Images that do not load, or whose alt text says nothing."""
+    return page.evaluate(r"""async () => {
+        const faults = [];
+        for (const image of document.images) {
+            image.loading = "eager";
+            await image.decode().catch(() => {});
+            const { naturalWidth, alt } = image, shown = image.outerHTML.slice(0, 120);
+            if (!naturalWidth) faults.push(`does not load: ${shown}`);
+            const short = image.closest("article") && alt.length < 20;
+            const name = /\.(png|svg|jpe?g)\b|[0-9a-f]{20}/.test(alt);
+            if (short || name || alt.length > 250)
+                faults.push(`poor alt text: ${shown}`);
+        }
+        return faults;
+    }""")
+
+
+def barriers(page):
+    """What axe-core finds against the WCAG 2.2 rules A and AA, in this theme."""
+    response = Axe().run(page, options=RULES).response
+    return [
+        f"{rule['id']}: {node['html'][:120]} {node['failureSummary'][:300]}"
+        for rule in response["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+def focus_is_seen(page):
+    """Whether the element in focus looks different from itself out of focus."""
+    x, y, width, height = page.evaluate("""async () => {
+        await Promise.all(document.getAnimations().map(moving => moving.finished));
+        const box = document.activeElement.getBoundingClientRect();
+        return [box.x, box.y, box.width, box.height];
+    }""")
+    left, top = max(0, x - 30), max(0, y - 30)
+    box = {"x": left, "width": x + width + 30 - left}
+    box |= {"y": top, "height": y + height + 30 - top}
+    if min(box.values()) < 0 or top >= 900:
+        return False  # it is beyond the window's edge
+    focused = page.screenshot(clip=box)
+    page.evaluate("document.activeElement.blur()")  # Tab goes on from here all the same
+    return focused != page.screenshot(clip=box)
+
+
+def keyboard_faults(page):
+    """What a reader with a keyboard misses: skip link, search, article, the focus."""
+    faults, stops = [], []
+    while "article" not in stops and len(stops) < 100:
+        page.keyboard.press("Tab")
+        stop, html = page.evaluate("""() => {
+            const element = document.activeElement;
+            const stop = element.closest("article") ? "article"
+                : element.matches("[href='#main-content']") ? "skip link"
+                : element.closest("[class*=search]") ? "search" : "other";
+            return [stop, element.outerHTML.slice(0, 120)];
+        }""")
+        stops.append(stop)
+        if not focus_is_seen(page):
+            faults.append(f"no visible focus: {html}")
+    if stops[0] != "skip link":
+        faults.append("the first stop is no skip link")
+    return faults + [
+        f"no {stop}" for stop in ("search", "article") if stop not in stops
+    ]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_sticks_out(page, width, theme):
+    show(page, width, theme)
+    none(sticking_out(page))
+
+
+def test_maths_is_set(page):
+    none(unset_maths(page))
+
+
+def test_links_lead_to_what_is_there(page):
+    none(dead_links(page))
+
+
+def test_images_load_and_are_described(page):
+    none(poor_images(page))
+
+
+@pytest.mark.parametrize("width, theme", [(1300, "light"), (375, "dark")])
+def test_page_has_no_barrier(page, width, theme):
+    show(page, width, theme)
+    page.evaluate(SETTLED)
+    none(barriers(page))
+
+
+def test_console_is_silent_and_nothing_is_asked_elsewhere(page):
+    none(alarms(page))
+
+
+def test_keyboard_reaches_all_and_shows_where_it_is(index):
+    none(keyboard_faults(index))
+
+
+def test_skip_link_leads_past_the_menu(index):
+    index.keyboard.press("Tab")
+    index.keyboard.press("Enter")
+    index.keyboard.press("Tab")
+    assert index.evaluate("!!document.activeElement.closest('main')")
+
+
+def test_menu_opens_on_a_phone(index):
+    show(index, 375, "light")
+    chapter = index.locator(".bd-sidebar-primary a[href='07-vae.html']")
+    expect(chapter).not_to_be_in_viewport()
+    index.locator(".primary-toggle:visible").click()
+    expect(chapter).to_be_in_viewport()
+    chapter.click()
+    assert index.url.endswith("07-vae.html")
+
+
+def test_theme_switches_and_is_remembered(index):
+    def look():
+        return index.evaluate(
+            "[document.documentElement.dataset.theme,"
+            " getComputedStyle(document.body).backgroundColor]"
+        )
+
+    light, white = look()
+    button = index.locator(".theme-switch-button:visible")
+    for _ in range(3):  # light, dark, as the system has it
+        if look()[0] != "dark":
+            button.click()
+    dark, black = look()
+    assert (light, dark) == ("light", "dark") and white != black
+    index.reload()
+    assert look() == [dark, black]
+
+
+def test_search_finds_every_term_of_the_glossary(open_page):
+    glossary = open_page(SITE / "book" / "glossary.html")
+    terms = glossary.evaluate("""[...document.querySelectorAll("dl.glossary dt")]
+        .map(term => term.firstChild.textContent.trim())""")
+    assert len(terms) > 30
+    search = open_page(SITE / "search.html", query="?q=evidence")
+    none(alarms(search))
+    for term in terms:
+        found = search.evaluate(
+            """async term => {
+                Search.performSearch(term);
+                const list = () => document.querySelectorAll(".search li a");
+                for (let i = 0; i < 200 && !list().length; i++)
+                    await new Promise(resolve => setTimeout(resolve, 10));
+                return [...list()].map(link => link.href);
+            }""",
+            term,
+        )
+        assert found, f"the search does not find {term!r}"
+        assert all(local_file(link).is_file() for link in found), found
+    none(alarms(search))
+
+
+@pytest.mark.parametrize("name", ["book/index", "book/07-vae", "notebooks/07-vae"])
+def test_first_view_is_light(open_page, name):
+    page = open_page(SITE / f"{name}.html")
+    assert weight(page.requests) < 1.5e6
+
+
+PUT = "document.querySelector('article').insertAdjacentHTML('beforeend', `{}`)"
+STYLE = "document.head.insertAdjacentHTML('beforeend', `<style>{}</style>`)"
+DEFECTS = [
+    (sticking_out, PUT, "<table><td style='min-width: 3000px'>wide</table>"),
+    (sticking_out, PUT, "<pre style='width: 3000px'>wide</pre>"),
+    (
+        sticking_out,
+        PUT,
+        "<div style='overflow: hidden; width: 9px'><mjx-mi style='margin-left: 99px'>x",
+    ),
+    (alarms, "console.{}('told')", "error"),
+    (alarms, "console.{}('told')", "warn"),
+    (alarms, "setTimeout({})", "() => { throw Error('thrown') }"),
+    (alarms, PUT, "<img src='https://example.org/image.png'>"),
+    (alarms, PUT, "<img src='nowhere.png'>"),
+    (unset_maths, PUT, "<p>the code \\\\(z\\\\)</p>"),
+    (unset_maths, PUT, "<p>the code $z$</p>"),
+    (unset_maths, PUT, "<span class='math'>z</span>"),
+    (unset_maths, PUT, "<mjx-merror>z</mjx-merror>"),
+    (dead_links, PUT, "<a href='#nowhere'>x</a>"),
+    (dead_links, PUT, "<a href='nowhere.html'>x</a>"),
+    (dead_links, PUT, "<a href='07-vae.html#nowhere'>x</a>"),
+    (dead_links, PUT, "<a href='#gone'>x</a><p id='gone' hidden>y</p>"),
+    (poor_images, PUT, "<img src='nowhere.png' alt='An image that is described'>"),
+    (poor_images, "document.querySelector('article img').alt = '{}'", ""),
+    (
+        poor_images,
+        "document.querySelector('article img').alt = '{}'",
+        "../_images/digits-of-the-model.png",
+    ),
+    (barriers, PUT, "<p style='color: #999; background: white'>pale</p>"),
+    (barriers, PUT, "<button></button>"),
+    (barriers, PUT, "<button aria-label='other'>words</button>"),
+    (barriers, PUT, "<a href='#' style='font-size: 5px'>a</a>" * 3),
+    (keyboard_faults, "document.querySelector('{}').remove()", "#pst-skip-link"),
+    (keyboard_faults, STYLE, ":focus { outline: none !important; }"),
+    (keyboard_faults, STYLE, "[class*=search] { display: none !important; }"),
+    (keyboard_faults, STYLE, "article { display: none; }"),
+]
+
+
+@pytest.mark.parametrize("check, spoil, defect", DEFECTS)
+def test_a_defect_is_found(index, check, spoil, defect):
+    """Each check, tried on a page that is broken on purpose."""
+    index.evaluate(f"() => {{ {spoil.format(defect)} }}")
+    tries = 50 if check is alarms else 1  # what a page says takes a moment to arrive
+    for _ in range(tries):
+        if faults := check(index):
+            break
+        index.wait_for_timeout(100)
+    assert faults

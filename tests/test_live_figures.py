@@ -1,0 +1,559 @@
+"""The live figures say what Python says, to mouse, finger and keyboard alike."""
+
+import itertools
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from live_figure import BOOK, LiveFigure
+from torch.distributions import Normal, kl_divergence
+
+from vae_lib.distributions import gaussian_kl, reparameterize
+from vae_lib.linear_gaussian import LinearGaussianModel
+from vae_lib.objectives import effective_beta
+
+pytestmark = [pytest.mark.book, pytest.mark.usefixtures("double_precision")]
+
+FIGURES = {
+    "live-kl-divergence": "02-kl-divergence",
+    "live-elbo-bound": "03-elbo",
+    "live-gaussian-kl": "04-gaussian-kl",
+    "live-reparameterization": "05-reparameterization",
+    "live-loss-scale": "08-likelihoods",
+    "live-loss-scale-reference": "loss-scale",
+}
+CLOSE = {"rel": 1e-12, "abs": 1e-12}
+REDUCTIONS = ("sum", "batchmean", "mean")
+
+
+def page_of(name):
+    return BOOK / f"{FIGURES[name]}.html"
+
+
+def shown(figure, pattern):
+    """The numbers that the line below the figure gives."""
+    found = re.search(pattern, figure.text.replace("\N{MINUS SIGN}", "-"))
+    assert found, figure.text
+    return [float(number) for number in found.groups()]
+
+
+@pytest.fixture(scope="module")
+def shared(open_page):
+    """One figure for all tests that can put its page back into order."""
+    figures = {}
+
+    def open_figure(name, **view):
+        key = (name, *view.items())
+        if key not in figures:
+            figures[key] = LiveFigure(open_page(page_of(name), **view), name)
+        return figures[key]
+
+    return open_figure
+
+
+# What holds for every figure
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_is_loaded_before_it_is_scrolled_to(name, shared):
+    figure = shared(name, width=375, theme="light")
+    script = name.removeprefix("live-").removesuffix("-reference")
+    assert figure.loaded_before == {"live.js"}
+    assert figure.loaded == {"live.js", "tools.js", f"{script}.js"}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_accessible_and_fits_a_phone(name, theme, shared):
+    figure = shared(name, width=375, theme=theme)
+    assert figure.problems == [] and figure.text
+    assert figure.page.evaluate("document.documentElement.scrollWidth") == 375
+    inside = figure.body.bounding_box()
+    for element in figure.body.locator("canvas, input, select, button").all():
+        box = element.bounding_box()
+        assert box["height"] >= 24 and box["width"] >= 24  # fingers hit it
+        assert inside["x"] <= box["x"]
+        assert box["x"] + box["width"] <= inside["x"] + inside["width"]
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+    options = {"preload": False, "runOnly": {"type": "tag", "values": rules}}
+    found = Axe().run(figure.page, context=f"#{name}", options=options)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels
+    ]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_colours_of_a_canvas_stand_out_from_its_paper(theme, shared):
+    figure = shared("live-elbo-bound", width=375, theme=theme)
+    colours = figure.page.evaluate("live.colours()")
+    paper = luminance(colours.pop("paper"))
+    assert (paper > 0.5) == (theme == "light")
+    for name, colour in colours.items():
+        dark, light = sorted([luminance(colour), paper])
+        least = 3 if name == "line" else 4.5  # lines are marks, the others also text
+        assert (light + 0.05) / (dark + 0.05) >= least, name
+
+
+def test_figure_follows_a_change_of_theme(open_page):
+    figure = LiveFigure(open_page(page_of("live-elbo-bound")), "live-elbo-bound")
+    picture = "canvas => canvas.toDataURL()"
+    before = figure.canvas().evaluate(picture)
+    figure.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    figure.page.wait_for_function(
+        "before => document.querySelector('.live-body canvas').toDataURL() !== before",
+        arg=before,
+    )
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_frame_takes_less_than_16_milliseconds(name, shared):
+    assert shared(name).frame_time() < 16
+
+
+def test_line_below_a_figure_is_spoken_when_it_has_settled(open_page):
+    figure = LiveFigure(open_page(page_of("live-gaussian-kl")), "live-gaussian-kl")
+    spoken = figure.body.locator("[aria-live=polite]")
+    assert spoken.inner_text() == ""  # a figure that appears says nothing unasked
+    figure.set(mu=0.25)
+    figure.set(mu=0.5)
+    assert spoken.inner_text() == ""
+    figure.page.wait_for_timeout(800)
+    assert spoken.inner_text() == figure.text and "0.125" in figure.text
+
+
+def test_text_stands_without_scripts_and_in_print(browser, open_page):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_of("live-elbo-bound").as_uri())
+    box = page.locator("#live-elbo-bound")
+    assert "only the cut moves" in box.inner_text() and box.is_visible()
+    context.close()
+    figure = LiveFigure(open_page(page_of("live-elbo-bound")), "live-elbo-bound")
+    figure.page.emulate_media(media="print")
+    assert figure.box.is_visible() and not figure.body.is_visible()
+
+
+def test_missing_script_is_said_in_one_line(open_page):
+    page = open_page(BOOK / "index.html")
+    page.route("**/live/elbo-bound.js", lambda route: route.abort())
+    page.goto(page_of("live-elbo-bound").as_uri())
+    page.locator("#live-elbo-bound").scroll_into_view_if_needed()
+    said = page.locator(".live-body:not(:empty)").inner_text()
+    assert said == "This figure cannot be shown: elbo-bound.js did not load."
+
+
+def test_button_moves_smoothly_where_motion_is_welcome(open_page):
+    figure = LiveFigure(open_page(page_of("live-elbo-bound")), "live-elbo-bound")
+    figure.page.emulate_media(reduced_motion="no-preference")
+    figure.body.get_by_role("button").click()
+    assert -0.5 <= figure.state["mu"] < 0.5  # on its way
+    figure.page.wait_for_timeout(1500)
+    assert figure.state["mu"] == pytest.approx(0.5, **CLOSE)
+
+
+def test_finger_beside_the_grip_scrolls_and_on_the_grip_drags(browser):
+    context = browser.new_context(
+        has_touch=True, is_mobile=True, viewport={"width": 375, "height": 800}
+    )
+    page = context.new_page()
+    page.problems = []
+    page.goto(page_of("live-elbo-bound").as_uri())
+    figure = LiveFigure(page, "live-elbo-bound")
+    canvas = figure.canvas()
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.touchscreen.tap(box["x"] + 0.9 * box["width"], box["y"] + 20)
+    assert figure.state["mu"] == -0.5
+    finger = context.new_cdp_session(page)
+
+    def touch(kind, across):
+        point = {"x": box["x"] + across * box["width"], "y": box["y"] + 85}
+        points = [] if kind == "touchEnd" else [point]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 0.4)
+    for across in (0.5, 0.6, 0.7):
+        touch("touchMove", across)
+    touch("touchEnd", 0.7)
+    assert figure.state["mu"] > 1
+    context.close()
+
+
+# Two Gaussians (chapter 2)
+
+
+@pytest.fixture
+def gaussians(shared):
+    figure = shared("live-kl-divergence")
+    figure.set(muQ=0, sigmaQ=1, muP=0, sigmaP=2, direction="reverse")
+    return figure
+
+
+def both_divergences(state):
+    q = Normal(torch.tensor(state["muQ"]), torch.tensor(state["sigmaQ"]))
+    p = Normal(torch.tensor(state["muP"]), torch.tensor(state["sigmaP"]))
+    return q, p, [float(kl_divergence(q, p)), float(kl_divergence(p, q))]
+
+
+def test_two_gaussians_have_the_divergences_of_torch(gaussians):
+    generator = torch.Generator().manual_seed(0)
+    for mu_q, mu_p, sigma_q, sigma_p in torch.rand(40, 4, generator=generator).tolist():
+        state = {
+            "muQ": 4 * mu_q - 2,
+            "muP": 4 * mu_p - 2,
+            "sigmaQ": 0.4 + 1.6 * sigma_q,
+            "sigmaP": 0.4 + 1.6 * sigma_p,
+        }
+        numbers = gaussians.set(**state)
+        expected = both_divergences(state)[2]
+        assert [numbers["klQP"], numbers["klPQ"]] == pytest.approx(expected, **CLOSE)
+        pattern = r"= (\S+) nats, .* = (\S+) nats"
+        assert shown(gaussians, pattern) == pytest.approx(expected, abs=5.1e-4)
+
+
+@pytest.mark.parametrize("direction", ["reverse", "forward"])
+def test_shaded_integrand_is_that_of_the_divergence(gaussians, direction):
+    gaussians.control("shade").select_option(direction)
+    state = gaussians.state | {"muP": 1.2, "sigmaP": 0.5}
+    numbers = gaussians.set(**state)
+    q, p, _ = both_divergences(state)
+    first, second = (q, p) if direction == "reverse" else (p, q)
+    z = torch.linspace(-8, 8, 801)
+    values = first.log_prob(z).exp() * (first.log_prob(z) - second.log_prob(z))
+    expected = [float(values.min()), float(values.max())]
+    assert [numbers["lowest"], numbers["highest"]] == pytest.approx(expected, abs=1e-9)
+
+
+def test_nearly_all_of_the_shaded_area_is_in_sight():
+    q, p = Normal(-2.0, 2.0), Normal(2.0, 0.4)  # the worst that the sliders allow
+    z = torch.linspace(-8, 8, 80001)
+    area = torch.trapezoid(q.log_prob(z).exp() * (q.log_prob(z) - p.log_prob(z)), z)
+    assert float(area) == pytest.approx(float(kl_divergence(q, p)), rel=0.02)
+
+
+def test_numbers_in_the_text_beside_two_gaussians_are_right(gaussians):
+    text = gaussians.box.inner_text()
+    assert "0.318 nats in one direction, 0.807 in the other" in text
+    assert shown(gaussians, r"= (\S+) nats, .* = (\S+) nats") == [0.318, 0.807]
+    alike = gaussians.set(muQ=0.7, muP=0.7, sigmaQ=1.3, sigmaP=1.3)
+    assert alike["klQP"] == alike["klPQ"] == 0 and alike["lowest"] == 0
+
+
+def test_two_gaussians_are_moved_by_mouse_keyboard_and_slider(gaussians):
+    gaussians.set(muQ=-1.5, muP=1.5, sigmaP=1)
+    peak = 8 / 200 + (1 - 1 / 1.25) * 164 / 200  # both: the axis ends at 1.25 peaks
+    gaussians.drag((0.5 - 1.5 / 16, peak), (0.5 - 0.5 / 16, peak))
+    assert gaussians.state["muQ"] == pytest.approx(-0.5, abs=0.1)
+    assert gaussians.state["muP"] == 1.5
+    gaussians.drag((0.5 + 1.5 / 16, peak), (0.5 + 0.5 / 16, peak))
+    assert gaussians.state["muP"] == pytest.approx(0.5, abs=0.1)
+    before = gaussians.state["muP"]  # the keys move what was dragged last
+    gaussians.canvas().press("ArrowRight")
+    gaussians.canvas().press("Shift+ArrowRight")
+    assert gaussians.state["muP"] == pytest.approx(before + 0.55, **CLOSE)
+    slider = gaussians.control("standard deviation of q")
+    slider.press("ArrowRight")
+    assert gaussians.state["sigmaQ"] == 1.05
+    slider.press("Home")
+    assert gaussians.state["sigmaQ"] == 0.4
+    assert slider.get_attribute("aria-valuetext") == "0.40"
+    slider.fill("1.7")
+    state, numbers = gaussians.state, gaussians.numbers
+    assert state["sigmaQ"] == 1.7
+    expected = both_divergences({k: state[k] for k in state if k != "direction"})[2]
+    assert [numbers["klQP"], numbers["klPQ"]] == pytest.approx(expected, **CLOSE)
+
+
+def test_a_mean_stays_on_its_slider(gaussians):
+    gaussians.drag((0.5, 0.3), (2.0, 0.3))
+    assert gaussians.state["muQ"] == 2
+    gaussians.canvas().press("Shift+ArrowRight")
+    assert gaussians.state["muQ"] == 2
+
+
+# The four terms (chapter 4)
+
+
+@pytest.fixture
+def terms(shared):
+    figure = shared("live-gaussian-kl")
+    figure.set(mu=1, sigma=0.5)
+    return figure
+
+
+def test_four_terms_add_up_to_the_librarys_divergence(terms):
+    for mu, sigma in itertools.product((-2, -0.3, 0, 1.7), (0.05, 0.4, 1, 2)):
+        numbers = terms.set(mu=mu, sigma=sigma)
+        logvar = torch.tensor([2 * math.log(sigma)])
+        expected = float(gaussian_kl(torch.tensor([float(mu)]), logvar))
+        assert numbers["kl"] == pytest.approx(expected, **CLOSE)
+        assert sum(numbers["terms"]) == pytest.approx(expected, **CLOSE)
+        cross = -Normal(0.0, 1.0).log_prob(torch.tensor(0.0)) + (mu**2 + sigma**2) / 2
+        entropy = Normal(0.0, sigma).entropy()  # another route to the same sum
+        assert float(cross - entropy) == pytest.approx(expected, **CLOSE)
+        assert numbers["terms"][0] == -0.5
+        assert numbers["terms"][2] == pytest.approx(mu**2 / 2, **CLOSE)
+        assert shown(terms, r"KL = (\S+) nats") == pytest.approx([expected], abs=5.1e-4)
+
+
+def test_four_terms_vanish_at_the_prior_alone(terms):
+    terms.body.get_by_role("button", name="Go to the prior").click()
+    assert terms.state == {"mu": 0, "sigma": 1}
+    numbers = terms.numbers
+    assert numbers == {"terms": [-0.5, pytest.approx(0), 0, 0.5], "kl": 0}
+    for mu, sigma in ((0.05, 1), (-0.05, 1), (0, 1.05), (0, 0.95)):
+        assert terms.set(mu=mu, sigma=sigma)["kl"] > 0
+
+
+def test_halving_sigma_costs_what_the_text_says(terms):
+    wide, narrow = terms.set(sigma=0.1), terms.set(sigma=0.05)
+    assert narrow["terms"][1] - wide["terms"][1] == pytest.approx(math.log(2))
+    assert round(math.log(2), 2) == 0.69 and wide["terms"][3] < 0.01
+    assert narrow["terms"][2] == wide["terms"][2]
+
+
+def test_four_terms_are_moved_by_mouse_keyboard_and_slider(terms):
+    peak = 8 / 190 + (1 - 1 / 1.25) * 154 / 190
+    terms.drag((0.5 + 1 / 10, peak), (0.5 - 1 / 10, peak))
+    assert terms.state["mu"] == pytest.approx(-1, abs=0.1)
+    terms.set(mu=1)
+    terms.canvas().press("ArrowLeft")
+    assert terms.numbers["terms"][2] == pytest.approx(0.95**2 / 2, **CLOSE)
+    terms.control("standard deviation \u03c3").press("End")
+    assert terms.state["sigma"] == 2
+
+
+# The bound (chapter 3)
+
+
+@pytest.fixture
+def bound(shared):
+    figure = shared("live-elbo-bound")
+    figure.set(mu=-0.5, sigma=1.2)
+    return figure
+
+
+@pytest.fixture
+def model():
+    """The model of the figure: z ~ N(0, 1), x | z ~ N(z, 1), and its image x = 1."""
+    return LinearGaussianModel(torch.ones(1, 1), torch.zeros(1), 1.0), torch.ones(1, 1)
+
+
+def test_bound_and_gap_are_those_of_the_exact_model(bound, model):
+    model, x = model
+    mean, covariance = model.posterior(x)
+    posterior = Normal(mean[0, 0], covariance[0, 0].sqrt())
+    nodes, weights = map(torch.tensor, np.polynomial.hermite_e.hermegauss(8))
+    for mu, sigma in itertools.product((-1.5, 0, 0.5, 2.5), (0.15, 0.7, 1.6)):
+        numbers = bound.set(mu=mu, sigma=sigma)
+        q, z = Normal(mu, sigma), mu + sigma * nodes
+        log_joint = model.log_p_x_given_z(x, z[:, None]) + Normal(0.0, 1.0).log_prob(z)
+        elbo = weights @ (log_joint - q.log_prob(z)) / math.sqrt(2 * math.pi)
+        assert numbers["elbo"] == pytest.approx(float(elbo), **CLOSE)
+        assert numbers["kl"] == pytest.approx(
+            float(kl_divergence(q, posterior)), **CLOSE
+        )
+        log_evidence = float(model.log_evidence(x))
+        assert numbers["logPx"] == pytest.approx(log_evidence, **CLOSE)
+        total = numbers["elbo"] + numbers["kl"]
+        assert total == pytest.approx(log_evidence, **CLOSE)
+        assert numbers["elbo"] > -8  # the base line of the bars
+        shown_numbers = shown(bound, r"= (\S+) \+ (\S+) = (\S+) nats")
+        expected = [numbers["elbo"], numbers["kl"], log_evidence]
+        assert shown_numbers == pytest.approx(expected, abs=5.1e-4)
+
+
+def test_gap_closes_at_the_posterior_which_the_text_names(bound, model):
+    model, x = model
+    mean, covariance = model.posterior(x)
+    bound.body.get_by_role("button", name="Go to the posterior").click()
+    assert bound.state["mu"] == pytest.approx(float(mean), **CLOSE)
+    assert bound.state["sigma"] == pytest.approx(float(covariance.sqrt()), **CLOSE)
+    assert abs(bound.numbers["kl"]) < 1e-12
+    source = (BOOK.parents[2] / "book" / "03-elbo.md").read_text("utf-8")
+    assert "$\\log p(x) = -1.516$ nats" in source
+    assert round(float(model.log_evidence(x)), 3) == -1.516
+    assert "mean $0.5$ and standard deviation $0.71$" in source
+    assert (float(mean), round(float(covariance.sqrt()), 2)) == (0.5, 0.71)
+
+
+def test_bound_is_moved_by_mouse_keyboard_and_slider(bound):
+    bound.drag((0.4, 0.4), (0.6, 0.4))
+    assert bound.state["mu"] > 0.5
+    bound.set(mu=0)
+    bound.canvas().press("ArrowLeft")
+    assert bound.state["mu"] == pytest.approx(-0.05, **CLOSE)
+    bound.canvas().press("ArrowUp")  # a key that would move nothing scrolls the page
+    assert bound.state["mu"] == pytest.approx(-0.05, **CLOSE)
+    bound.control("mean of q").press("End")
+    bound.control("standard deviation of q").fill("0.5")
+    assert bound.state == {"mu": 2.5, "sigma": 0.5}
+
+
+# Reparameterization (chapter 5)
+
+
+@pytest.fixture
+def noise(shared):
+    figure = shared("live-reparameterization")
+    figure.set(mu=1, sigma=0.7, point=30, seed=1)
+    return figure
+
+
+def test_noise_stays_while_samples_move(noise):
+    before = noise.numbers
+    eps = torch.tensor(before["eps"])
+    for mu, sigma in ((-2, 0.1), (0.3, 1.5)):
+        after = noise.set(mu=mu, sigma=sigma)
+        assert after["eps"] == before["eps"]
+        mean = torch.full((40, 1), float(mu), requires_grad=True)
+        std = torch.full((40, 1), sigma, requires_grad=True)
+        z = reparameterize(mean, 2 * std.log(), eps=eps[:, None])
+        assert after["z"] == pytest.approx(z.flatten().tolist(), **CLOSE)
+        z[29].backward()  # the point that is followed
+        derivatives = [float(mean.grad[29]), float(std.grad[29])]
+        assert [after["dzDmu"], after["dzDsigma"]] == pytest.approx(derivatives)
+        pattern = r"\u03b5 = (\S+) and z = .* = (\S+)\. Its .* = 1, .* = (\S+)\."
+        expected = [before["eps"][29], after["z"][29], before["eps"][29]]
+        assert shown(noise, pattern) == pytest.approx(expected, abs=0.0051)
+
+
+def test_noise_is_standard_normal_and_the_same_for_everybody(noise, open_page):
+    draws = np.array([noise.set(seed=seed)["eps"] for seed in range(1, 101)]).ravel()
+    assert len(set(draws)) == len(draws) == 4000
+    assert abs(draws.mean()) < 4 / math.sqrt(4000)
+    assert abs(draws.var() - 1) < 4 * math.sqrt(2 / 4000)
+    assert abs((draws < -1).mean() - 0.1587) < 4 * math.sqrt(0.1587 * 0.8413 / 4000)
+    noise.set(seed=1)
+    other = LiveFigure(
+        open_page(page_of("live-reparameterization")), "live-reparameterization"
+    )
+    assert other.numbers["eps"] == noise.numbers["eps"]
+    for figure in (other, noise):
+        figure.body.get_by_role("button", name="New noise").click()
+    assert other.numbers["eps"] == noise.numbers["eps"] != draws[:40].tolist()
+
+
+def test_samples_are_moved_by_mouse_keyboard_and_slider(noise):
+    noise.drag((0.5 + 1 / 12, 0.2), (0.5 - 1 / 12, 0.2))
+    assert noise.state["mu"] < -0.5
+    noise.set(mu=0)
+    noise.canvas().press("ArrowRight")
+    assert noise.numbers["z"][0] == pytest.approx(0.05 + 0.7 * noise.numbers["eps"][0])
+    noise.control("point followed").press("Home")
+    assert noise.numbers["followed"] == min(noise.numbers["eps"])
+    noise.control("standard deviation \u03c3").fill("1.5")
+    assert noise.state["sigma"] == 1.5
+
+
+# The effective beta (chapter 8 and the page on the scale of the loss)
+
+
+@pytest.fixture
+def loss(shared):
+    figure = shared("live-loss-scale")
+    figure.set(
+        program="your own",
+        cost="bce",
+        likelihood="sum",
+        kl="sum",
+        weight=1,
+        pixels=784,
+        latents=2,
+        batch=128,
+    )
+    return figure
+
+
+@pytest.mark.parametrize("cost, share", [("bce", 1), ("square", 1), ("half", 0.5)])
+def test_every_combination_has_the_librarys_beta(loss, cost, share):
+    loss.control("cost of a pixel").select_option(cost)
+    for likelihood, kl in itertools.product(REDUCTIONS, REDUCTIONS):
+        loss.control("this cost, reduced by").select_option(likelihood)
+        loss.control("KL divergence, reduced by").select_option(kl)
+        for pixels, latents, batch, weight in ((784, 2, 128, 1), (12288, 7, 3, 0.4)):
+            loss.control("pixels D").fill(str(pixels))
+            loss.control("dimensions J").fill(str(latents))
+            loss.control("batch size B").fill(str(batch))
+            loss.control("weight w of the KL").fill(str(weight))
+            sizes = {"batch_size": batch, "n_pixels": pixels, "latent_dim": latents}
+            # A share of a cost beside a KL is the whole cost beside more of the KL.
+            expected = effective_beta(likelihood, kl, kl_weight=weight / share, **sizes)
+            assert loss.numbers["beta"] == pytest.approx(expected, **CLOSE)
+            if cost == "bce":
+                assert loss.numbers["noise"] is None
+            else:
+                noise = math.sqrt(expected / 2)
+                assert loss.numbers["noise"] == pytest.approx(noise, **CLOSE)
+    assert loss.state["program"] == "your own"
+
+
+def test_noise_is_that_of_the_gaussian_whose_elbo_the_loss_is(loss):
+    numbers = loss.set(cost="half", weight=0.3)
+    error, kl = np.array([1.0, 5.0]), np.array([2.0, 0.5])  # of two images
+    losses = error / 2 + 0.3 * kl
+    log_likelihood = -error / (2 * numbers["noise"] ** 2)  # up to a constant
+    factors = losses / (kl - log_likelihood)
+    assert factors[0] == pytest.approx(factors[1], **CLOSE)
+
+
+def test_answer_is_given_in_words(loss):
+    assert loss.text == "β = 1: up to a common factor, this loss is minus the ELBO."
+    loss.set(kl="batchmean")
+    assert loss.text.startswith(
+        "β = 1/128: the KL divergence counts 128 times too little"
+    )
+    loss.set(likelihood="mean", kl="mean")
+    assert loss.text.startswith("β = 392: the KL divergence counts 392 times too much")
+    loss.set(cost="half", likelihood="sum", kl="sum")
+    assert "β = 2 beside a sum of squared errors" in loss.text
+    assert "noise s = 1 in the unit of the pixels" in loss.text
+
+
+def test_programs_have_the_betas_of_the_pages_table(loss):
+    table = {
+        "the report’s code": 1 / 128,
+        "pytorch/examples": 1,
+        "keras, 2016": 392,
+        "pythae, mse": 2,
+        "PyTorch-VAE": 3.07,
+        "WorldModels, Keras": 12288,
+    }
+    source = (BOOK.parents[2] / "book" / "loss-scale.md").read_text("utf-8")
+    for number in ("$1/128$", "$784/2 = 392$", "3.07, $s = 1.24$", "12288, $s = 78$"):
+        assert number in source
+    options = loss.control("start from").locator("option").all_inner_texts()
+    assert options == [*table, "your own"]
+    for program, beta in table.items():
+        loss.control("start from").select_option(program)
+        assert loss.numbers["beta"] == pytest.approx(beta, rel=1e-3)
+    assert round(loss.numbers["noise"]) == 78 and "β = 12288 beside" in loss.text
+
+
+@pytest.mark.parametrize("entry", ["", "0", "-3", "2.5", "1e999"])
+def test_entry_that_cannot_be_used_is_named_and_not_used(loss, entry):
+    before, field = loss.numbers, loss.control("batch size B")
+    field.fill(entry)
+    said = loss.body.get_by_text("expected a whole number above 0; 128 is kept")
+    assert said.is_visible() and field.get_attribute("aria-invalid") == "true"
+    assert loss.numbers == before
+    field.blur()
+    assert field.input_value() == "128" and not said.is_visible()
+
+
+def test_calculator_is_driven_by_the_keyboard(loss):
+    loss.control("batch size B").press("ArrowUp")
+    assert loss.state["batch"] == 129
+    loss.control("KL divergence, reduced by").focus()
+    loss.page.keyboard.press("ArrowDown")
+    assert loss.state["kl"] == "batchmean"
+    assert loss.numbers["beta"] == pytest.approx(1 / 129, **CLOSE)

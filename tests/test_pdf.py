@@ -1,0 +1,234 @@
+"""The PDF holds the whole site: nothing is cut off, lost or leads nowhere."""
+
+import re
+import unicodedata
+import zipfile
+from io import BytesIO
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from pypdf import PdfReader
+from pypdf.generic import Destination
+
+from tools import pdf, single_page
+
+pytestmark = pytest.mark.book
+
+SITE = single_page.SITE
+A4_POINTS = (595, 842)
+TOC = (single_page.ROOT / "_toc.yml").read_text("utf-8")
+NAMES = re.findall(r"(?:root|file): (\S+)", TOC)
+
+# Whatever ends beyond the edge of the text, or of its own box, by more than a pixel.
+# The parts of a formula have boxes wider than their ink: the formula around them
+# counts, and its copy for screen readers, which nobody sees, does not.
+STICKS_OUT = """width => {
+  for (const copy of document.querySelectorAll("mjx-assistive-mml"))
+    copy.style.setProperty("display", "none", "important");
+  const found = [...document.querySelectorAll("body *")]
+    .filter(element => !element.closest("mjx-container > *"))
+    .filter(element => {
+      const box = element.getBoundingClientRect();
+      return box.left < -1 || box.right > width + 1
+        || element.clientWidth && element.scrollWidth > element.clientWidth + 1;
+    })
+    .map(element => element.outerHTML.slice(0, 200));
+  for (const copy of document.querySelectorAll("mjx-assistive-mml"))
+    copy.style.removeProperty("display");
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def site():
+    """By name, the articles of the site as a reader sees them."""
+    articles = {}
+    for name in NAMES:
+        page = BeautifulSoup((SITE / f"{name}.html").read_text("utf-8"), "html.parser")
+        articles[name] = page.select_one("article.bd-article")
+        for element in articles[name].select(".headerlink, .toctree-wrapper, summary"):
+            element.decompose()
+    return articles
+
+
+@pytest.fixture(scope="module")
+def tab(browser):
+    """The single page as it will be printed, opened without a network."""
+    pdf.SINGLE.write_text(single_page.assemble(), "utf-8")
+    context = browser.new_context(offline=True)
+    tab = context.new_page()
+    tab.problems = []
+    tab.on("requestfailed", lambda request: tab.problems.append(request.url))
+    tab.on("pageerror", lambda error: tab.problems.append(str(error)))
+    pdf.set_type(tab, pdf.SINGLE)
+    yield tab
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def book(tab):
+    return PdfReader(BytesIO(pdf.print_book(tab)))
+
+
+@pytest.fixture(scope="module")
+def pages(book):
+    """The text of each page."""
+    return [page.extract_text() for page in book.pages]
+
+
+@pytest.fixture(scope="module")
+def text(book, pages):
+    """By name, the text of the pages on which an article stands."""
+    first = pdf.starts(book)
+    ends = [*list(first.values())[1:], len(pages)]
+    return {
+        name: "\n".join(pages[start:end])
+        for (name, start), end in zip(first.items(), ends, strict=True)
+    }
+
+
+def letters(string):
+    """Letters and digits alone: how lines break and letters join is no matter."""
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", string))
+
+
+def flat(outline):
+    """The titles of an outline in their order, with the depth of each."""
+    for entry in outline:
+        if isinstance(entry, Destination):
+            yield 0, entry
+        else:
+            yield from ((depth + 1, entry) for depth, entry in flat(entry))
+
+
+def test_every_formula_is_set_and_none_is_wrong(site, tab):
+    there = sum(len(article.select(".math")) for article in site.values())
+    assert there > 3000
+    assert tab.locator("article .math").count() == there
+    assert tab.locator("article mjx-container").count() == there
+    assert tab.locator("mjx-merror").count() == 0
+    assert tab.problems == []
+
+
+def test_every_figure_is_loaded(site, tab):
+    there = [image for article in site.values() for image in article.select("img")]
+    assert len(there) > 60
+    loaded = tab.evaluate(
+        """() => [...document.querySelectorAll("article img")]
+          .filter(image => image.complete && image.naturalWidth)
+          .map(image => image.src)"""
+    )
+    names = [image["src"].rpartition("/")[2] for image in there]
+    assert [address.rpartition("/")[2] for address in loaded] == names
+
+
+def test_nothing_sticks_out_of_the_page(tab):
+    assert tab.evaluate(STICKS_OUT, pdf.TEXT_WIDTH) == []
+
+
+def test_links_of_the_site_lead_to_places_in_the_single_page(site, tab):
+    targets = tab.evaluate(
+        """() => [...document.querySelectorAll("article a")]
+          .map(link => link.getAttribute("href"))
+          .filter(target => !target.startsWith("http"))"""
+    )
+    there = tab.evaluate('() => [...document.querySelectorAll("[id]")].map(e => e.id)')
+    assert {target[1:] for target in targets} <= set(there)
+    known = re.compile(rf"#|(.*/)?({'|'.join(n.split('/')[-1] for n in NAMES)})\.html")
+    links = [link["href"] for a in site.values() for link in a.select("a[href]")]
+    assert len(targets) == len([href for href in links if known.match(href)]) > 1000
+
+
+def test_pdf_is_a_tagged_book_on_a4(book):
+    assert 200 < len(book.pages) < 500
+    assert {tuple(map(round, page.mediabox[2:])) for page in book.pages} == {A4_POINTS}
+    assert book.metadata.title == "Variational Auto-Encoders"
+    assert book.trailer["/Root"]["/Lang"] == "en"
+    assert book.trailer["/Root"]["/MarkInfo"]["/Marked"]
+
+
+def test_outline_names_parts_chapters_and_sections_in_their_order(site, book):
+    parts = {
+        p["chapters"][0]["file"]: p["caption"] for p in yaml.safe_load(TOC)["parts"]
+    }
+    expected = ["Contents"]
+    for name, article in site.items():
+        expected += [parts[name]] if name in parts else []
+        for heading in article.select("h1, h2, h3"):
+            *_, folder, slug = name.split("/")
+            kind = {"book": "Chapter", "notebooks": "Notebook"}.get(folder)
+            numbered = heading.name == "h1" and slug[0].isdigit() and kind
+            place = f"{kind} {int(slug[:2])} " if numbered else ""
+            expected.append(place + heading.get_text())
+    entries = list(flat(book.outline))
+    assert [letters(e.title) for _, e in entries] == [letters(t) for t in expected]
+    pages = [book.get_destination_page_number(entry) for _, entry in entries]
+    assert pages == sorted(pages)
+    assert {e.title for depth, e in entries if depth == 0} >= set(parts.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_page_is_there_from_its_first_sentence_to_its_last(name, site, text):
+    plain = [p for p in site[name].select("p, dt, td") if not p.select(".math")]
+    sentences = [letters(p.get_text()) for p in plain if p.get_text().strip()]
+    found = letters(text[name])
+    assert sentences[0] in found and sentences[-1] in found
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("book/0")])
+def test_numbers_of_equations_and_theorems_are_those_of_the_site(name, site, text):
+    for number in site[name].select(
+        ".eqno, .proof .caption-number, figcaption p > :first-child"
+    ):
+        assert number.get_text().strip() in text[name], number
+
+
+def test_contents_give_the_page_on_which_each_title_stands(tab, book):
+    rows = tab.evaluate(
+        """() => [...document.querySelectorAll("nav a")].map(link =>
+          [link.getAttribute("href").slice(1), Number(link.lastChild.textContent)])"""
+    )
+    assert [name for name, _ in rows] == NAMES
+    assert {name: page - 1 for name, page in rows} == pdf.starts(book)
+
+
+def test_no_page_is_almost_empty(book, pages):
+    for number in range(2, len(pages)):  # after the title and the contents
+        picture = "/XObject" in book.pages[number]["/Resources"]
+        assert picture or len(pages[number].splitlines()) > 8, number + 1
+
+
+def test_links_of_the_pdf_lead_to_its_own_places_or_to_the_web(book):
+    places, n_inside = book.named_destinations, 0
+    for page in book.pages:
+        for link in page.get("/Annots") or []:
+            link = link.get_object()
+            if "/Dest" in link:
+                assert link["/Dest"] in places, link
+                n_inside += 1
+            else:
+                assert re.match("https?://", link["/A"]["/URI"]), link
+    assert n_inside > 1000
+
+
+def test_without_a_site_one_line_says_what_to_do(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(single_page, "SITE", tmp_path)
+    monkeypatch.setattr("sys.argv", ["pdf"])
+    with pytest.raises(SystemExit) as stopped:
+        pdf.main()
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert stopped.value.code == 2 and "make book" in message, message
+
+
+def test_zipped_site_opens_elsewhere_without_a_network(tmp_path, open_page):
+    zipfile.main(["-c", str(tmp_path / "site.zip"), str(SITE)])
+    zipfile.main(["-e", str(tmp_path / "site.zip"), str(tmp_path / "elsewhere")])
+    start = tmp_path / "elsewhere" / "html" / "index.html"
+    assert "book/index.html" in start.read_text("utf-8")
+    page = open_page(start.parent / "book" / "03-elbo.html")
+    assert page.problems == []
+    page.get_by_role("link", name="notebook").first.click()
+    assert page.url == (start.parent / "notebooks" / "03-elbo.html").as_uri()
+    for path in start.parent.rglob("*.html"):
+        assert str(single_page.ROOT) not in path.read_text("utf-8")

@@ -1,0 +1,113 @@
+"""The browser that tests the site and prints the PDF: any Chromium will do.
+
+    python -m tools.browser       makes sure there is one and says which
+
+`make test` and `make pdf` ask for one this way. One that is installed is used; else
+Playwright downloads its own; else apt-get installs Debian's, where it may.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, Error, Playwright, sync_playwright
+
+NAMES = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser")
+CHANNELS = ("chrome", "msedge")  # Playwright knows where macOS and Windows keep them
+MISSING = (
+    "no browser starts here: install Chromium or Google Chrome, "
+    "or run `python -m playwright install --with-deps chromium`"
+)
+# JavaScript: true once MathJax is done.
+MATHS_IS_SET = """[...document.querySelectorAll(".math")]
+    .every(formula => formula.querySelector("mjx-container"))"""
+
+
+def ways(playwright: Playwright) -> Iterator[tuple[str, dict]]:
+    """Each browser there may be: a name, and arguments for Playwright's launch."""
+    for path in filter(None, map(shutil.which, NAMES)):
+        yield path, {"executable_path": path}
+    for channel in CHANNELS:
+        yield channel, {"channel": channel}
+    own = playwright.chromium.executable_path
+    if Path(own).exists():
+        yield own, {}
+
+
+def is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def start(playwright: Playwright) -> tuple[str, Browser]:
+    """Open the first browser that starts: its name, and it.
+
+    Raises:
+        RuntimeError: if none does.
+    """
+    # Chromium's sandbox refuses root, and some containers refuse the sandbox.
+    sandboxes = [False] if is_root() else [True, False]
+    for name, way in ways(playwright):
+        for sandbox in sandboxes:
+            try:
+                return name, playwright.chromium.launch(
+                    args=["--disable-gpu"], chromium_sandbox=sandbox, **way
+                )
+            except Error:
+                continue
+    raise RuntimeError(MISSING)
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Open a browser without a window; RuntimeError if there is none."""
+    return start(playwright)[1]
+
+
+def found() -> str:
+    """The name of the browser that starts here, empty if there is none."""
+    with sync_playwright() as playwright:
+        try:
+            name, browser = start(playwright)
+        except RuntimeError:
+            return ""
+        browser.close()
+        return name
+
+
+def installers() -> list[list[str]]:
+    """Commands that may bring a browser, in the order to try them."""
+    commands = [[sys.executable, "-m", "playwright", "install", "chromium"]]
+    if shutil.which("apt-get") and (is_root() or shutil.which("sudo")):
+        rights = [] if is_root() else ["sudo", "-n"]  # -n: fail, never ask a password
+        commands.append([*rights, "apt-get", "update"])
+        commands.append([*rights, "apt-get", "install", "-y", "chromium"])
+    return commands
+
+
+def install(command: list[str]) -> None:
+    """Run an installer that may fail, quietly but for its name."""
+    print("No browser yet:", *command[command[0] == sys.executable :], file=sys.stderr)
+    quiet = {"stdin": subprocess.DEVNULL, "capture_output": True}
+    try:
+        subprocess.run(command, timeout=600, **quiet)
+    except (OSError, subprocess.TimeoutExpired):
+        pass
+
+
+def main() -> str | None:
+    """Print which browser starts; where none does, return what to install."""
+    name = found()
+    for command in installers():
+        if name:
+            break
+        install(command)
+        name = found()
+    if not name:
+        return f"python -m tools.browser: {MISSING}"
+    print(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

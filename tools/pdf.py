@@ -1,0 +1,101 @@
+"""Print the built site as one PDF.
+
+    python -m tools.pdf     from _build/html, into _build/vae-book.pdf
+
+Chromium sets the formulas and prints three times: to see which articles end on a page
+of a few lines, which are then set tighter; to learn the page numbers for the table of
+contents; and for good.
+"""
+
+import argparse
+import sys
+from io import BytesIO
+from pathlib import Path
+
+from playwright.sync_api import Page as Tab
+from playwright.sync_api import sync_playwright
+from pypdf import PdfReader
+
+from tools import browser, single_page
+
+PDF = single_page.ROOT / "_build" / "vae-book.pdf"
+# Beside the folder of the site, so that images and styles are found.
+SINGLE = single_page.ROOT / "_build" / "vae-book.html"
+A4 = {"prefer_css_page_size": True}  # book/_static/print.css has the size and margins
+TEXT_WIDTH = round((210 - 2 * 23) / 25.4 * 96)  # CSS pixels between those margins
+FEW_LINES = 8  # that an article's last page should not be left with
+
+# Formulas and tables that are wider than the page are set smaller until they fit.
+FIT = """() => {
+  for (const box of document.querySelectorAll("div.math, table")) {
+    const room = box.parentElement.clientWidth;
+    for (let size = 1; box.scrollWidth > room && size > 0.5; size -= 0.05)
+      box.style.fontSize = size + "em";
+  }
+}"""
+
+TIGHTEN = """names => {
+  for (const name of names) document.getElementById(name).classList.add("tight");
+}"""
+
+NUMBER = """pages => {
+  for (const link of document.querySelectorAll("nav a"))
+    link.lastChild.textContent = pages[link.getAttribute("href").slice(1)] + 1;
+}"""
+
+
+def set_type(tab: Tab, path: Path) -> None:
+    """Open the single page as it will be printed, with all formulas set."""
+    tab.set_default_timeout(600_000)  # ms; a busy machine may need minutes
+    tab.set_viewport_size({"width": TEXT_WIDTH, "height": 1000})
+    tab.emulate_media(media="print")
+    tab.goto(path.as_uri())
+    tab.evaluate("() => MathJax.startup.promise.then(() => document.fonts.ready)")
+    tab.evaluate(FIT)
+
+
+def starts(book: PdfReader) -> dict[str, int]:
+    """The page, counted from 0, on which each article starts."""
+    places = book.named_destinations
+    return {
+        page.name: book.get_destination_page_number(places[f"/{page.name}"])
+        for page in single_page.pages()
+    }
+
+
+def ends_badly(book: PdfReader) -> list[str]:
+    """The articles that leave a few lines for their last page."""
+    first = starts(book)
+    last = [*(start - 1 for start in list(first.values())[1:]), len(book.pages) - 1]
+    return [
+        name
+        for name, start, end in zip(first, first.values(), last, strict=True)
+        if end > start and len(book.pages[end].extract_text().split("\n")) < FEW_LINES
+    ]
+
+
+def print_book(tab: Tab) -> bytes:
+    """The PDF of the single page that the tab shows."""
+    tab.evaluate(TIGHTEN, ends_badly(PdfReader(BytesIO(tab.pdf(**A4)))))
+    tab.evaluate(NUMBER, starts(PdfReader(BytesIO(tab.pdf(**A4)))))
+    return tab.pdf(**A4, outline=True, tagged=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Print the built site as one PDF.")
+    parser.parse_args()
+    try:
+        SINGLE.write_text(single_page.assemble(), "utf-8")
+        with sync_playwright() as playwright:
+            tab = browser.launch(playwright).new_page()
+            set_type(tab, SINGLE)
+            PDF.write_bytes(print_book(tab))
+    except FileNotFoundError as error:
+        parser.error(f"expected the built site, found no {error.filename}: make book")
+    except RuntimeError as error:  # no browser
+        parser.error(str(error))
+    print(f"The book as a PDF: {PDF}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
