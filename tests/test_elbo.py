@@ -232,6 +232,44 @@ def test_scaled_batches_average_to_the_data_set():
     assert abs(half.mean() - total) > 0.1  # both terms must be scaled
 
 
+@pytest.mark.parametrize("x, m, v", [(1.5, -0.4, 0.3), (-2.0, 3.0, 2.0)])
+def test_with_the_wrong_sign_the_squares_cancel_and_no_maximum_is_left(x, m, v):
+    """ex-elbo-sign, both closed forms, and the maximum of the right one."""
+
+    def objective(m: float, v: float, sign: float) -> float:
+        log_p = Normal(m + v**0.5 * NODES, 1.0).log_prob(torch.tensor(x))
+        kl = kl_divergence(Normal(m, v**0.5), Normal(0.0, 1.0))
+        return float(WEIGHTS @ log_p / math.sqrt(2 * math.pi) + sign * kl)
+
+    c = -0.5 * math.log(2 * math.pi) - x**2 / 2 + x * m
+    assert math.isclose(objective(m, v, +1), c - 0.5 - 0.5 * math.log(v))
+    right = c - m**2 - v + 0.5 + 0.5 * math.log(v)
+    assert math.isclose(objective(m, v, -1), right)
+    assert right < objective(x / 2, 0.5, -1)
+    evidence = Normal(0.0, 2**0.5).log_prob(torch.tensor(x))
+    assert math.isclose(objective(x / 2, 0.5, -1), evidence)
+
+
+def test_a_q_that_is_the_posterior_on_a_part_loses_the_log_of_its_share():
+    """ex-elbo-missed, with nine codes of which q draws four: weights without noise."""
+    joint = torch.rand(9) + 0.05
+    evidence, share = joint.sum(), joint[:4].sum() / joint.sum()
+    log_w = (joint[:4] / (joint[:4] / evidence / share)).log()
+    assert_close(log_w, (evidence * share).log().expand(4))
+
+
+def test_bounds_of_all_images_are_minus_one_divergence_of_pairs():
+    """ex-elbo-joint, for four images and five codes."""
+    p_xz, data, q = torch.rand(4, 5) + 0.05, torch.rand(4) + 0.05, torch.rand(4, 5)
+    p_xz, data, q = p_xz / p_xz.sum(), data / data.sum(), q / q.sum(1, keepdim=True)
+    bounds = (q * (p_xz / q).log()).sum(1)
+    pairs = data[:, None] * q
+    divergence = (pairs * (pairs / p_xz).log()).sum()
+    assert_close(data @ bounds, -divergence + data @ data.log())
+    gap = p_xz.sum(1).log() - bounds
+    assert_close(divergence, data @ (data / p_xz.sum(1)).log() + data @ gap)
+
+
 @pytest.mark.book
 def test_numbers_in_the_text_are_right():
     body = PAGE.read_text("utf-8")

@@ -1,11 +1,14 @@
 """Every exercise is complete, and the editions for a course are made from it alone."""
 
+import importlib
 import re
 import subprocess
 import sys
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
+import torch
 
 from tools import course
 from tools import notebooks as tool
@@ -176,3 +179,32 @@ def test_a_page_has_exercises_with_folded_solutions_and_quick_questions(page):
     code = len(course.exercises(read(tool.EXERCISES / f"{page.stem}.ipynb")))
     assert 1 <= len(found) and 3 <= len(found) + code <= 6
     assert 3 <= len(QUESTION.findall(source)) <= 5
+
+
+def ran(path):
+    """The names that the notebook defines, apart from its checks."""
+    names = {}
+    for cell in read(path).cells:
+        if "nbgrader" in cell.metadata and not cell.metadata.nbgrader.grade:
+            exec(cell.source, names)
+    plt.close("all")
+    return names
+
+
+def test_hidden_tests_tell_right_answers_from_wrong_ones(path, capsys):
+    """Without the visible check: they must hold by themselves."""
+    module = path.stem.lstrip("0123456789-").replace("-", "_")
+    answers = importlib.import_module(f"tests.answers.{module}")
+    names = ran(path)
+    for cell in read(path).cells:
+        if not cell.metadata.get("nbgrader", {}).get("grade"):
+            continue
+        check, answer = re.match(r"check\.(\w+)\((\w+)", cell.source).groups()
+        (hidden,) = course.HIDDEN.findall(cell.source)
+        for right in answers.RIGHT[check]:
+            torch.manual_seed(0)
+            exec(hidden, names | {answer: right})
+        for wrong, _ in answers.WRONG[check]:
+            torch.manual_seed(0)
+            with pytest.raises(Exception):  # noqa: B017 whatever it does, it stops
+                exec(hidden, names | {answer: wrong})

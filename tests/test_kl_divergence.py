@@ -346,3 +346,18 @@ def test_numbers_in_the_text_are_right():
     quoted("$1/\\Lambda_{jj} = 1 - 0.9^2 = 0.19$", 1 - 0.9**2, "0.19")
     assert "less than half of the true standard deviation" in body
     assert math.sqrt(0.19) < 0.5
+    quoted("charges $\\log 2 \\approx 0.69$ nats", math.log(2), "0.69")
+    quoted("$\\log 100 \\approx 4.61$ nats", math.log(100), "4.61")
+    quoted("$-\\log 0.7 \\approx 0.357$ nats", -math.log(0.7), "0.357")
+    quoted("$-\\log 0.3$, which is 1.204 nats", -math.log(0.3), "1.204")
+
+
+def test_divergence_of_pairs_is_that_of_one_and_of_the_other_given_it():
+    """ex-kl-chain-rule, for random distributions of four times five outcomes."""
+    q, p = torch.rand(2, 4, 5).double() + 0.05
+    q, p = q / q.sum(), p / p.sum()
+    given = (q / q.sum(1, keepdim=True)) / (p / p.sum(1, keepdim=True))
+    of_x = (q.sum(1) * (q.sum(1) / p.sum(1)).log()).sum()
+    pairs = (q * (q / p).log()).sum()
+    assert_close(pairs, of_x + (q * given.log()).sum(), **EXACT)
+    assert of_x < pairs

@@ -291,6 +291,17 @@ def test_numbers_in_the_text_are_right():
     quoted("needs $4.6\\cdot 10^{12}$", sharp, 4.55e12, 4.65e12)
     quoted("7 nats needs more than a thousand", math.exp(7) - 1, 1000, 1100)
     quoted("more than $7\\cdot 10^{10}$", math.exp(25) - 1, 7e10, 7.5e10)
+    prior_of, likelihoods = (0.5, 0.3, 0.2), (0.02, 0.1, 0.4)
+    pairs = list(zip(prior_of, likelihoods, strict=True))
+    three_codes = math.log(sum(p * value for p, value in pairs))
+    mean_log = sum(p * math.log(value) for p, value in pairs)
+    quoted("\\approx -2.83 ,", mean_log, -2.835, -2.825)
+    quoted("\\log 0.12 \\approx -2.12$", three_codes, -2.125, -2.115)
+    quoted("0.71 nats too low", three_codes - mean_log, 0.705, 0.715)
+    halved = ratio(2, 0.0005, 3) / ratio(2, 0.001, 3)
+    quoted("a factor of about $2^J$", halved, 1.999, 2.001)
+    limit = 2 / (math.sqrt(2) * 0.001) * math.exp(9 / 8)
+    quoted("e^{\\,y^2/(2w^2)}", ratio(2, 0.001, 3) / limit, 0.999, 1.001)
 
 
 def test_rotation_of_the_weight_rotates_the_posterior_back():

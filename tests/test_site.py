@@ -13,7 +13,7 @@ from tools.notebooks import NOTEBOOKS, ROOT
 pytestmark = pytest.mark.book
 
 SITE = ROOT / "_build" / "html"
-SOURCES = [*(ROOT / "book").glob("*.md"), *NOTEBOOKS.glob("*.ipynb")]
+SOURCES = [*(ROOT / "book").glob("*.md"), *NOTEBOOKS.rglob("*.ipynb")]
 PAGES = sorted(
     SITE / path.relative_to(ROOT).with_suffix(".html") for path in SOURCES
 ) + [SITE / "genindex.html"]

@@ -52,7 +52,7 @@ def configure(root: Path, repository: str) -> None:
     config = root / "_config.yml"
     head = config.read_text("utf-8").split(MARKER)[0]
     config.write_text(head + MARKER + configured_block(repository), "utf-8")
-    for path in sorted((root / "notebooks").glob("*.ipynb")):
+    for path in sorted((root / "notebooks").rglob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             if "setup" in cell.metadata.get("tags", []):

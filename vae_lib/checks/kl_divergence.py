@@ -1,0 +1,143 @@
+"""Checks of chapter 2's exercises."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from vae_lib import checks
+
+
+def discrete(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Exercise A: ``answer(q, p)``, (..., n) each, is the divergence from q to p."""
+
+    def reference(q: Tensor, p: Tensor) -> Tensor:
+        return (torch.xlogy(q, q) - torch.xlogy(q, p)).sum(-1)
+
+    generator = torch.Generator().manual_seed(2)
+    some = torch.randn(2, 3, 5, generator=generator).softmax(-1)
+    half, full = torch.tensor([0.5, 0.5, 0, 0]), torch.full((4,), 0.25)
+    cases = {
+        "q = (1/2, 1/2, 0, 0), p = four times 1/4": (half, full),
+        "q = four times 1/4, p = (1/2, 1/2, 0, 0)": (full, half),
+        "q = p = (1/2, 1/2, 0, 0)": (half, half),
+        "three pairs with five outcomes": (some[0], some[1]),
+    }
+    checks.require(callable(answer), f"expected a function, got {checks.shown(answer)}")
+    found = {name: checks.call(answer, name, pair) for name, pair in cases.items()}
+    for name, result in found.items():
+        checks.require(
+            not result.isnan().any(),
+            f"at {name} you get nan, for to the computer 0 times infinity is no "
+            "number: outcomes with q_i = 0 contribute nothing.",
+        )
+    there, back = list(found.values())[:2]
+    checks.require(
+        not (there.isfinite().all() and back.isfinite().all()),
+        "from four equal probabilities to (1/2, 1/2, 0, 0) your divergence is finite: "
+        "q_i > 0 = p_i costs infinitely much. Did you add a small constant, or leave "
+        "these outcomes out?",
+    )
+    mistakes = {
+        "The other direction: the average is over q, the first argument.": (
+            lambda q, p: reference(p, q)
+        ),
+        "That is in bits: a nat belongs to the natural logarithm.": (
+            lambda q, p: reference(q, p) / math.log(2)
+        ),
+        "You average over the outcomes: their probabilities weight them already, add "
+        "them up.": lambda q, p: reference(q, p) / q.shape[-1],
+        "One value per pair: add up the last axis only.": (
+            lambda q, p: reference(q, p).sum()
+        ),
+        "That is the cross-entropy: the entropy of q is to be taken off.": (
+            lambda q, p: -torch.xlogy(q, p).sum(-1)
+        ),
+        "Your divergence has the wrong sign.": lambda q, p: -reference(q, p),
+    }
+    checks.compare(answer, reference, cases, mistakes)
+
+
+def log_target(z: Tensor) -> Tensor:
+    """Log density of exercise B's target."""
+    broad, narrow = Normal(-3.0, 1.2).log_prob(z), Normal(3.0, 0.3).log_prob(z)
+    return torch.logaddexp(broad + math.log(0.7), narrow + math.log(0.3))
+
+
+def reverse_kl(mean: float, std: float) -> float:
+    """From N(mean, std^2) to the target, by a sum over nodes that move with q."""
+    e = torch.linspace(-9, 9, 6001).double()
+    density = Normal(0.0, 1.0).log_prob(e)
+    log_ratio = density - math.log(std) - log_target(mean + std * e)
+    return torch.trapezoid(density.exp() * log_ratio, e).item()
+
+
+def reverse_fit(answer: tuple[float, float]) -> None:
+    """Exercise B: ``answer`` is (mean, std) of the best Gaussian by the reverse KL."""
+    try:
+        mean, std = (float(part) for part in answer)
+    except (TypeError, ValueError):
+        got = checks.shown(answer)
+        raise AssertionError(f"expected a pair (mean, std), got {got}") from None
+    checks.require(
+        math.isfinite(mean) and 0 < std < math.inf,
+        f"expected a finite mean and a positive std, got ({mean:.4g}, {std:.4g})",
+    )
+    # The left hump itself costs this much: the log of one over its share.
+    lowest = -math.log(0.7) + 0.001
+    now = reverse_kl(mean, std)
+    yours = f"Yours has {now:.4g} nats, and there is a lower one."
+    checks.require(
+        now < lowest or abs(mean + 1.2) > 0.05 or std < 2,
+        f"That has the target's own moments: it is the forward fit. {yours}",
+    )
+    checks.require(
+        now < lowest or abs(mean - 3) > 0.2,
+        "You sit on the higher hump: how much of the target's mass does it hold? "
+        f"{yours}",
+    )
+    checks.require(
+        now < lowest or reverse_kl(mean, math.sqrt(std)) > lowest,
+        f"The second number is a variance: return the standard deviation. {yours}",
+    )
+    checks.require(
+        now < lowest or reverse_kl(mean, math.exp(min(std, 9))) > lowest,
+        f"The second number is log std: return the standard deviation. {yours}",
+    )
+    checks.require(now < lowest, f"{yours} Search from other starts, or more finely.")
+    checks.passed("your fit")
+
+
+def never_negative(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Exercise C: ``answer(log_q, log_p)``, (K,), is the mean of t - 1 - log t."""
+
+    def with_t(function: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+        return lambda log_q, log_p: function((log_p - log_q).exp())
+
+    row = torch.tensor
+    cases = {
+        "one draw where p is twice q": (row([-1.0]), row([math.log(2) - 1])),
+        "three draws where p = q": (row([-1.0, 0.3, -4]), row([-1.0, 0.3, -4])),
+        "four draws": (row([-1.0, -0.2, -3, -1.5]), row([-1.5, 0.4, -1, -1.6])),
+    }
+    mistakes = {
+        "That is the log ratio alone, which may be negative.": (
+            with_t(lambda t: -t.log().mean())
+        ),
+        "Your t is upside down: the draws are from q, so it is p that is divided.": (
+            lambda log_q, log_p: ((log_q - log_p).exp() - 1 - (log_q - log_p)).mean()
+        ),
+        "The sign of the logarithm: t - 1 minus log t.": (
+            with_t(lambda t: (t - 1 + t.log()).mean())
+        ),
+        "Where is the -1? At p = q each contribution is 0.": (
+            with_t(lambda t: (t - t.log()).mean())
+        ),
+        "A mean over the draws, not a sum.": with_t(lambda t: (t - 1 - t.log()).sum()),
+        "Half the squared logarithm is near it where t is near 1, and nowhere else.": (
+            with_t(lambda t: (t.log() ** 2).mean() / 2)
+        ),
+    }
+    checks.compare(answer, with_t(lambda t: (t - 1 - t.log()).mean()), cases, mistakes)
