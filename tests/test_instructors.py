@@ -1,0 +1,113 @@
+"""The guide for instructors says what is so: minutes, points, commands and code."""
+
+import re
+import subprocess
+
+import nbformat
+import pytest
+from test_ways import minutes
+
+import vae_lib
+from tools import instructors
+from tools.notebooks import EXERCISES, ROOT
+from vae_lib.data import ImageSet, load_mnist
+
+pytestmark = pytest.mark.book
+
+PAGE = instructors.PAGE.read_text("utf-8")
+COMMANDS = [
+    command
+    for block in re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S)
+    for command in block.splitlines()
+]
+
+
+def rows(heading):
+    """The cells of the table below this heading, without its head and its sums."""
+    table = re.search(rf"^#+ {heading}\n.*?(\n\|.*?)\n\n", PAGE, re.M | re.S)[1]
+    lines = [line.strip("| ").split(" | ") for line in table.strip().splitlines()]
+    return [cells for cells in lines[2:] if cells[0] != "together"]
+
+
+def points_of(stem):
+    """The points that nbgrader gives for the exercises of a chapter."""
+    path = EXERCISES / f"{stem}.ipynb"
+    cells = nbformat.read(path, as_version=4).cells if path.exists() else []
+    return sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in cells)
+
+
+def test_guide_is_what_its_sources_say():
+    template = instructors.TEMPLATE.read_text("utf-8")
+    assert PAGE == instructors.filled(template), "run python -m tools.instructors"
+
+
+def test_chapters_have_the_minutes_of_the_pages_and_the_points_of_the_notebooks():
+    found = rows("The chapters at a glance")
+    names = [re.search(r"`(.+)`", cells[0])[1] for cells in found]
+    assert {path.stem for path in EXERCISES.glob("*.ipynb")} <= set(names)
+    for name, cells in zip(names, found, strict=True):
+        assert cells[1] == " + ".join(str(part) for part in minutes(name) if part)
+        assert int(cells[5]) == points_of(name)
+
+
+@pytest.mark.parametrize(
+    "plan", ["One lecture", "One week", "Two weeks", "Half a term"]
+)
+def test_a_plan_adds_up(plan):
+    for cells in rows(plan):
+        chapters = re.findall(r"<(.+?)>", cells[1])
+        assert int(cells[3]) == sum(sum(minutes(name)) for name in chapters)
+        assert cells[2] and int(cells[5]) <= sum(map(points_of, chapters))
+    if plan != "One lecture":
+        last = re.search(
+            rf"### {plan}\n.*?\| together \| \| \| (.*?) \|\n", PAGE, re.S
+        )[1]
+        sums = [sum(int(cells[i]) for cells in rows(plan)) for i in (3, 4, 5)]
+        assert list(map(int, last.split(" | "))) == sums
+
+
+def test_half_a_term_reads_every_chapter_once_and_assigns_all_points():
+    read = [
+        n for cells in rows("Half a term") for n in re.findall(r"<(.+?)>", cells[1])
+    ]
+    assert read == sorted(path.stem for path in (ROOT / "book").glob("[0-9]*.md"))
+    points = sum(int(cells[5]) for cells in rows("Half a term"))
+    assert points == sum(points_of(path.stem) for path in EXERCISES.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_guide_is_one_that_the_book_has(command):
+    if command.startswith("make "):
+        words = re.findall(r'[^\s"]+(?:"[^"]*")?', command)
+        dry_run = ["make", "-n", *(word.replace('"', "") for word in words[1:])]
+        done = subprocess.run(dry_run, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    else:
+        module = re.fullmatch(r"\.venv/bin/python -m ([\w.]+) .+", command)[1]
+        path = ROOT / (module.replace(".", "/") + ".py")
+        assert module == "pip" or path.exists(), command
+
+
+def test_chapters_reach_the_program_that_makes_the_editions():
+    (command,) = [command for command in COMMANDS if "CHAPTERS" in command]
+    chapters = re.search(r'"(.+)"', command)[1]
+    dry_run = ["make", "-n", "student", f"CHAPTERS={chapters}"]
+    done = subprocess.run(dry_run, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].endswith(f"-m tools.course {chapters}")
+
+
+def test_version_is_that_of_the_library_and_of_the_citation():
+    assert f"belongs to version {vae_lib.__version__}," in PAGE
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {vae_lib.__version__}\n" in citation
+
+
+def test_code_for_another_data_set_trains(monkeypatch):
+    mnist = load_mnist("test")
+    few = ImageSet(mnist.images[:256], mnist.labels[:256])
+    monkeypatch.setattr("vae_lib.data.load_fashion_mnist", lambda split: few)
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+    exec(code, names := {})
+    assert (
+        names["images"] is few.images and names["model"](few.images).kl.isfinite().all()
+    )

@@ -1,0 +1,136 @@
+"""Write book/instructors.md: its template with minutes, exercises and points filled in.
+
+    python -m tools.instructors
+
+Minutes of reading are those of the pages' **Time** lines, exercises, their minutes and
+points those of the pages and of notebooks/exercises. In tools/instructors.template.md
+{{chapters}}                       is the table of all chapters
+{{row LABEL | 03 04 | 04 | AIM}}   is a row of a plan: chapters to read, exercises, aim
+{{sum}}                            is the last row of that plan
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import nbformat
+
+from tools import course
+from tools.diagrams import needs
+from tools.notebooks import EXERCISES, ROOT
+
+PAGE = ROOT / "book" / "instructors.md"
+TEMPLATE = Path(__file__).with_name("instructors.template.md")
+TIME = re.compile(r"^\*\*Time\*\*: (\d+) minutes(?:.*?, then (\d+) for)?", re.M)
+THEORY = re.compile(r"^```+\{exercise\} .+\n:label: ex-[\w-]+\n+(.+)", re.M)
+
+
+class Chapter(NamedTuple):
+    """What a plan needs to know of a chapter; times are in minutes."""
+
+    stem: str
+    reading: list[int]  # its page, its notebook
+    theory: list[int]
+    code: list[int]
+    points: int
+
+    @property
+    def number(self) -> str:
+        return self.stem[:2].lstrip("0") if self.stem[0].isdigit() else ""
+
+    @property
+    def link(self) -> str:
+        words = f"{self.number} <{self.stem}>" if self.number else self.stem
+        return f"{{doc}}`{words}`"
+
+
+def chapters() -> dict[str, Chapter]:
+    """The chapters by their two digits, other pages with exercises by their name."""
+    found = {}
+    for page in sorted((ROOT / "book").glob("*.md")):
+        source = page.read_text("utf-8")
+        if not THEORY.search(source) and not page.stem[0].isdigit():
+            continue
+        (minutes,) = TIME.findall(source)
+        on_paper = [dict(course.FIELD.findall(line)) for line in THEORY.findall(source)]
+        notebook = EXERCISES / f"{page.stem}.ipynb"
+        in_code = (
+            course.exercises(nbformat.read(notebook, as_version=4))
+            if notebook.exists()
+            else []
+        )
+        name = page.stem[:2] if page.stem[0].isdigit() else page.stem
+        found[name] = Chapter(
+            page.stem,
+            [int(part) for part in minutes if part],
+            [int(exercise["Minutes"]) for exercise in on_paper],
+            [int(exercise["Minutes"]) for exercise in in_code],
+            sum(int(exercise["Points"]) for exercise in in_code),
+        )
+    return found
+
+
+def filled(template: str) -> str:
+    """The template with all that stands in double braces."""
+    known, lines, rows = chapters(), [], []
+    for line in template.splitlines():
+        if line == "{{chapters}}":
+            lines += table(known)
+        elif line == "{{sum}}":
+            lines.append("| together | | | " + " | ".join(sums(rows)) + " |")
+        elif line.startswith("|---"):
+            lines, rows = [*lines, line], []
+        elif row := re.fullmatch(r"\{\{row (.+)\}\}", line):
+            label, read, work, aim = (part.strip() for part in row[1].split("|"))
+            read, work = ([known[n] for n in part.split()] for part in (read, work))
+            minutes = sum(sum(chapter.reading) for chapter in read)
+            exercises = sum(sum(chapter.theory + chapter.code) for chapter in work)
+            rows.append((minutes, exercises, sum(chapter.points for chapter in work)))
+            links = ", ".join(chapter.link for chapter in read) or "–"
+            numbers = " | ".join(map(str, rows[-1]))
+            lines.append(f"| {label} | {links} | {aim} | {numbers} |")
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def sums(rows: list[tuple[int, ...]]) -> list[str]:
+    return [str(sum(column)) for column in zip(*rows, strict=True)]
+
+
+def table(known: dict[str, Chapter]) -> list[str]:
+    """All chapters: reading, what they build on, exercises and points."""
+    lines = [
+        "| chapter | page + notebook, min | builds on | on paper | in code | points |",
+        "|---|---|---|---|---|---|",
+    ]
+    for chapter in known.values():
+        before = needs().get(int(chapter.number or 0), ())
+        cells = [
+            f"{chapter.number} {{doc}}`{chapter.stem}`".strip(),
+            " + ".join(map(str, chapter.reading)),
+            ", ".join(map(str, sorted(before))) or "–",
+            counted([chapter.theory]),
+            counted([chapter.code]),
+            str(chapter.points),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    every = list(known.values())
+    reading = sum(sum(chapter.reading) for chapter in every)
+    on_paper = counted([chapter.theory for chapter in every])
+    in_code = counted([chapter.code for chapter in every])
+    points = sum(chapter.points for chapter in every)
+    last = f"| together | {reading} | | {on_paper} | {in_code} | {points} |"
+    return [*lines, last]
+
+
+def counted(minutes: list[list[int]]) -> str:
+    """How many exercises, and their minutes in all."""
+    every = sum(minutes, [])
+    return f"{len(every)}: {sum(every)} min" if every else "–"
+
+
+if __name__ == "__main__":
+    text = filled(TEMPLATE.read_text("utf-8"))
+    sys.exit(PAGE.write_text(text, encoding="utf-8") and None)
