@@ -19,6 +19,7 @@ COMMANDS = [
     command
     for block in re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S)
     for command in block.splitlines()
+    if not command.startswith("_build/")  # a place
 ]
 
 
