@@ -84,7 +84,7 @@ def gumbel(answer: Callable[[Tensor, float, float], Tensor]) -> None:
 def two_gradients(answer: Callable) -> None:
     """Exercise C: ``answer(f, mu, std, eps)`` is (pathwise, score), each (K, J)."""
 
-    def yours(*case) -> Tensor:
+    def gradients(*case) -> Tensor:
         return torch.stack([torch.as_tensor(part).detach() for part in answer(*case)])
 
     def pair(make: Callable) -> Callable[..., Tensor]:
@@ -117,7 +117,7 @@ def two_gradients(answer: Callable) -> None:
     }
     right = pair(lambda d, f, s, e: (d, f * e / s))
     hints = {hint: pair(make) for hint, make in mistakes.items()}
-    checks.compare(yours, right, cases, hints)
+    checks.compare(gradients, right, cases, hints)
 
 
 def leave_one_out(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
