@@ -261,7 +261,6 @@ def test_best_noise_turns_the_vae_into_a_regularised_auto_encoder(beta):
     assert_close(objective(), expected, rtol=1e-9, atol=0)
 
 
-@pytest.mark.equation("eq-regularised-linear")
 @pytest.mark.parametrize("beta", [1.0, 0.01])
 def test_best_stretch_gives_the_codes_the_variance_of_the_prior(beta):
     """Codes a mu and a column w / a: mean square of the codes plus sigma^2 is 1."""
