@@ -261,6 +261,20 @@ def test_best_noise_turns_the_vae_into_a_regularised_auto_encoder(beta):
     assert_close(objective(), expected, rtol=1e-9, atol=0)
 
 
+@pytest.mark.parametrize("beta", [1.0, 0.01])
+def test_best_stretch_gives_the_codes_the_variance_of_the_prior(beta):
+    """Codes a mu and a column w / a: mean square of the codes plus sigma^2 is 1."""
+    mu, w, tau = torch.randn(50), torch.randn(6), beta * 0.09
+    mu = mu - mu.mean()
+    stretch = torch.logspace(-3, 3, 60_001)
+    column = w.square().sum() / stretch**2
+    penalty = tau * (stretch**2 * mu.square().mean() + torch.log1p(column / tau))
+    best = penalty.argmin()
+    variance = tau / (tau + column[best])  # sigma^2 of the theorem
+    spread = stretch[best] ** 2 * mu.square().mean()
+    assert_close(spread + variance, torch.tensor(1.0), rtol=0, atol=1e-3)
+
+
 @pytest.mark.equation("eq-regularised-linear")
 def test_penalty_vanishes_with_the_weight_of_the_divergence():
     mu, columns = torch.tensor([1.0, -2.0]), torch.tensor([0.0, 5.0])

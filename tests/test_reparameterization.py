@@ -132,6 +132,20 @@ def test_a_baseline_from_the_same_draws_shrinks_the_gradient(n_draws):
     assert_close(weights @ ((f - others) * eps).mean(1), tensor(2.0)[0])
 
 
+@pytest.mark.parametrize("std", [0.1, 1.0, 3.0])
+def test_a_constant_is_noise_for_the_score_function_alone(std):
+    """For f(z) = a z + b: variance f(mu)^2 / sigma^2 + 2 a^2, and 2 a^2 at the best."""
+    a, mu, (eps, weights) = 1.0, 0.0, normal_nodes(12)
+    values = a * (mu + std * eps[:, 0]) - 100
+    score = eps[:, 0] / std
+    mean, variance = moments(values * score, weights)
+    assert_close(mean.item(), a)
+    assert_close(variance.item(), 100**2 / std**2 + 2 * a**2)
+    best = weights @ (values * score**2) / (weights @ score**2)
+    assert_close(best.item(), -100.0)
+    assert_close(moments((values - best) * score, weights)[1].item(), 2 * a**2)
+
+
 @pytest.mark.equation("eq-reparameterization-general", "eq-pathwise-gradient")
 def test_a_map_need_not_be_affine():
     """exp(mu + sigma eps) is log-normal, and the chain rule goes through it."""
