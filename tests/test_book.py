@@ -40,7 +40,7 @@ def text(name):
 
 def test_table_of_contents_lists_just_what_is_there():
     listed = {TOC["root"], *toc_files(TOC)}
-    sources = {*PAGES, *notebook_tool.NOTEBOOKS.glob("*.ipynb")}
+    sources = {*PAGES, *notebook_tool.NOTEBOOKS.rglob("*.ipynb")}
     there = {path.relative_to(ROOT).with_suffix("").as_posix() for path in sources}
     assert listed == there
 
