@@ -142,3 +142,15 @@ def test_bad_parameters_are_refused(weight, mean, noise_std, refuses):
 def test_fit_refuses_bad_input(shape, j, refuses):
     with refuses(ValueError, "expected", "got"):
         LinearGaussianModel.fit(torch.rand(shape), j)
+
+
+def test_a_score_at_the_mean_code_exceeds_the_evidence_by_half_a_nat_at_most():
+    model = make_model(latent_dim=3)
+    x = model.sample(4)
+    mean, covariance = model.posterior(x)
+    prior = MultivariateNormal(torch.zeros_like(mean), torch.eye(3).double())
+    kl = kl_divergence(MultivariateNormal(mean, covariance), prior)
+    excess = model.log_p_x_given_z(x, mean) - kl - model.log_evidence(x)
+    sharp = torch.linalg.eigvalsh(model.weight.T @ model.weight) / model.noise_std**2
+    assert_close(excess, (sharp / (sharp + 1)).sum().div(2).expand(4))
+    assert bool((excess < 3 / 2).all())

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from vae_lib.checks.spot_the_bug import undetached
 from vae_lib.objectives import elbo, importance_weighted_bound
 
 
@@ -32,6 +33,20 @@ def test_importance_weighted_bound_is_the_log_of_the_mean_weight(k):
 def test_importance_weighted_bound_of_one_sample_is_its_weight():
     log_w = 1000 * torch.randn(1, 4)
     assert torch.equal(importance_weighted_bound(log_w), log_w[0])
+
+
+def test_without_a_detach_the_weighted_objective_rewards_unequal_weights():
+    log_w = torch.randn(6, 1, dtype=torch.float64).mul(2).requires_grad_()
+    value = undetached(log_w)
+    weights = torch.softmax(log_w, 0)
+    unequal = (weights * (6 * weights).log()).sum()  # KL from equal weights
+    assert_close(value, importance_weighted_bound(log_w)[0] + unequal)
+    (grad,) = torch.autograd.grad(value, log_w, retain_graph=True)
+    assert_close(grad, (weights * (1 + log_w - value)).detach())
+    two = torch.tensor([[0.0], [-3.0]], requires_grad=True)
+    (grad,) = torch.autograd.grad(undetached(two), two)
+    assert_close(grad[1].item(), -0.088, atol=5e-4, rtol=0)
+    assert_close(torch.softmax(two, 0)[1].item(), 0.047, atol=5e-4, rtol=0)
 
 
 def test_shapes_that_do_not_match_are_refused(refuses):

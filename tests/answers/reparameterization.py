@@ -64,7 +64,7 @@ def both_as_list_with_graph(f, mu, std, eps):
 
 
 def both_by_loop(f, mu, std, eps):
-    rows = [both(f, mu, std, row[None]) for row in eps]
+    rows = [both(f, mu, std, rows) for rows in eps.split(1000)]
     return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
 
 

@@ -83,13 +83,16 @@ def by_hand(model, x, n_samples, std=0.5, kl=1.0, reduce=torch.mean):
 
 
 def all_at_once(model, x, n_samples):
-    drawn, at = model(x, n_samples=n_samples), model(x, eps=torch.zeros(len(x), 3))
+    drawn, at = (
+        model(x, n_samples=n_samples),
+        model(x, eps=torch.zeros(len(x), model.config.latent_dim)),
+    )
     elbo = (drawn.log_p_x_given_z - drawn.kl).mean()
     return [float((at.log_p_x_given_z - at.kl).mean()), float(elbo)]
 
 
 def by_reports(model, x, n_samples):
-    at = model(x, eps=torch.zeros(len(x), 3))
+    at = model(x, eps=torch.zeros(len(x), model.config.latent_dim))
     generator = torch.manual_seed(1)
     several = evaluate_elbo(model, x.repeat(n_samples, 1), generator=generator)
     return (at.log_p_x_given_z - at.kl).mean(), several.elbo
