@@ -79,8 +79,8 @@ def filled_by_distributions(x, seen, x_logits):
 def filled_by_loop(x, seen, x_logits):
     logs = []
     for row in x_logits:
-        p = torch.sigmoid(row)
-        logs.append(float(torch.where(x > 0.5, p, 1 - p)[seen].log().sum()))
+        towards = torch.where(x > 0.5, row, -row)[seen]
+        logs.append(float(F.logsigmoid(towards).sum()))
     weights = [math.exp(log - max(logs)) for log in logs]
     total = sum(
         w * torch.sigmoid(row) for w, row in zip(weights, x_logits, strict=True)
