@@ -12,7 +12,13 @@ import torch
 from sklearn.metrics import auc as area_under
 from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
-from torch.distributions import Chi2, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import (
+    Binomial,
+    Chi2,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
 from torch.testing import assert_close
 
 from vae_lib.distributions import bernoulli_log_prob, gaussian_log_prob
@@ -326,3 +332,25 @@ def test_tables_of_the_page_are_what_the_notebook_printed():
         unit = 10.0 ** -len(number.split(".")[1])
         close = (abs(value - float(number)) <= 0.51 * unit for value in printed)
         assert any(close), number
+
+
+def test_clipped_noise_has_the_decibels_of_the_exercise():
+    noise = torch.randn(1_000_000)
+    for s, printed in ((1.0, "5.9"), (0.25, "15.1")):
+        for pixel in (0.0, 1.0):
+            error = (pixel + s * noise).clamp(0, 1) - pixel
+            decibel = -10 * error.square().mean().log10()
+            assert decibel == pytest.approx(float(printed), abs=0.06)
+        assert f"{printed} decibel" in PAGE.read_text("utf-8")
+
+
+def test_empty_page_is_as_far_out_as_the_exercise_says():
+    lit = torch.arange(785.0)
+    p = Binomial(784, torch.tensor(0.1)).log_prob(lit).exp()
+    logs = lit * math.log(0.1) + (784 - lit) * math.log(0.9)
+    mean = p @ logs
+    std = (p @ (logs - mean).square()).sqrt()
+    found = logs[0], mean, std, (logs[0] - mean) / std
+    text = PAGE.read_text("utf-8")
+    for number, after in zip(found, ("$ nats", "$ nats", "$ nats", "$"), strict=True):
+        assert f"{float(number):.1f}{after}" in text

@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -323,3 +324,46 @@ def test_numbers_in_the_text_are_those_of_the_records():
         and "$\\log N = 9.2$" in body
     )
     assert math.isclose(math.log(10_000), 9.2, abs_tol=0.05)
+
+
+def test_empty_code_of_the_exercise_is_a_saddle_below_the_variance_only():
+    """Minus the bound for x in {-sqrt(lambda), sqrt(lambda)}, by quadrature over z."""
+    eps, weights = NODES, WEIGHTS / WEIGHTS.sum()
+
+    def loss(parameters, variance, tau, s=0.7):
+        w, a = parameters
+        x = math.sqrt(variance) * torch.tensor([[-1.0], [1.0]])
+        log_p = Normal(w * (a * x + eps), s).log_prob(x) @ weights
+        kl = gaussian_kl(a * x, torch.zeros_like(x))
+        return -(log_p - tau / s**2 * kl).mean()
+
+    start = torch.zeros(2)
+    for variance, tau in ((2.0, 1.0), (2.0, 1.9), (2.0, 2.1), (1.0, 6.0)):
+        at = partial(loss, variance=variance, tau=tau)
+        assert_close(torch.autograd.functional.jacobian(at, start), start)
+        curvature = torch.autograd.functional.hessian(at, start)
+        s2 = 0.49
+        expected = torch.tensor(
+            [[1 / s2, -variance / s2], [-variance / s2, tau / s2 * variance]]
+        )
+        assert_close(curvature, expected)
+        assert (torch.linalg.eigvalsh(curvature)[0] < 0) == (variance > tau)
+
+
+def test_factors_of_the_exercise_with_an_averaged_error():
+    text = PAGE.read_text("utf-8")
+    for eigenvalue, printed in ((2.84, "0.00724"), (3.25, "0.00829")):
+        tau = 784 * float(printed) * 0.5  # beta s^2 with s^2 = 1/2
+        assert tau == pytest.approx(eigenvalue, abs=0.003) and printed in text
+
+
+def test_codes_of_gaussian_data_together_are_the_prior():
+    """Moments of the linear optimum's codes, as the exercise on the rate finds them."""
+    tau, J = 1.5, 4
+    top = SPECTRUM[:J].clamp(min=tau)
+    w = (SPECTRUM[:J] - tau).clamp(min=0).sqrt()
+    axes, _ = torch.linalg.qr(torch.randn(5, 5))
+    covariance = axes @ SPECTRUM.diag() @ axes.T
+    encoder = (w / top)[:, None] * axes.T[:J]
+    together = encoder @ covariance @ encoder.T + (tau / top).diag()
+    assert_close(together, torch.eye(J))

@@ -304,3 +304,7 @@ def test_numbers_in_the_text_of_chapter_9_are_right():
     assert "about $10^{-8}$" in body and 1e-8 < 4 * math.exp(-2 * math.pi**2) < 1.2e-8
     assert "about $0.03$" in body and 0.028 < 4 * math.exp(-(math.pi**2) / 2) < 0.03
     assert "$s > 0.034$" in body and 0.033 < 0.18**2 / (1 - 0.18**2) < 0.034
+    for error, spacing in ((0.01, 1.815), (1e-6, 1.14)):  # of the exercise, in widths
+        assert f"{spacing:.3f}\\,\\sigma" in body
+        off = trapezoid(torch.zeros(2), torch.eye(2), spacing) - 1
+        assert abs(off / error - 1) < 0.02

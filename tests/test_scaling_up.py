@@ -334,3 +334,30 @@ def test_command_lines_in_the_text_are_understood():
         assert make_parser().parse_args(arguments.training_script_args).out
         restarts = arguments.max_restarts > 0
         assert restarts == ("TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in words)
+
+
+def test_exercise_with_half_of_the_best_number_of_processes():
+    text, latency = PAGE.read_text("utf-8"), Fraction(1, 1000)
+    for star in (2, 8, 32):
+        work = 2 * latency * star**2
+
+        def step(W, work=work):
+            return work / W + 2 * (W - 1) * latency
+
+        assert min(range(1, 200), key=step) == star
+        ratio = step(star // 2) / step(star)
+        assert ratio == Fraction(5 * star - 2, 4 * star - 2)
+        assert work / star / step(star) == Fraction(star, 2 * star - 1) > 0.5
+    assert ratio == Fraction(79, 63) and "79/63 = 1.25$" in text
+
+
+def test_exercise_with_a_last_batch_of_sixteen():
+    sizes = [len(range(r, 16, 3)) for r in range(3)]
+    weights = [Fraction(1, 3 * size) for size in sizes]
+    assert sizes == [6, 5, 5] and weights[0] == Fraction(1, 18)
+    assert weights[1] == Fraction(1, 15)
+    factors = [Fraction(3 * size, 16) for size in sizes]
+    pairs = zip(factors, weights, strict=True)
+    assert all(f * weight == Fraction(1, 16) for f, weight in pairs)
+    assert float(factors[0]) == 1.125 and float(factors[1]) == 0.9375
+    assert torch.empty(0).mean().isnan() and torch.empty(0).sum() == 0

@@ -1,0 +1,155 @@
+"""Checks of chapter 10's exercises."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vae_lib import checks
+
+
+def count_active(answer: Callable[[Tensor, Tensor], int]) -> None:
+    """Exercise A: ``answer(mu, logvar)``, each (N, J), counts the active units."""
+
+    def active(variance: Tensor) -> Tensor:
+        return (variance > 0.01).sum()
+
+    generator = torch.Generator().manual_seed(10)
+    noise = torch.randn(400, 6, generator=generator)
+    scale = torch.tensor([1.0, 0.8, 0.3, 0.05, 0.02, 0.001])
+    wide, narrow = torch.zeros(400, 6), torch.full((400, 6), -5.0)
+    flat = torch.tensor([3.0, 0.0, -1.0, 0.5, 0.2, 2.0]).expand(400, 6)
+    some = {
+        "all codes equal to the prior": (0 * noise, wide),
+        "six means that never move": (flat, narrow),
+        "means that move by 1, 0.8, 0.3, 0.05, 0.02 and 0.001": (noise * scale, wide),
+        "the same means, precise codes": (noise * scale + flat, narrow),
+        "two units that move and 400 images": (noise[:, :2], wide[:, :2]),
+    }
+    mistakes = {
+        "That is the mean of sigma^2: a code with sigma = 1 is idle. Look at how mu "
+        "moves over the images.": lambda mu, lv: active(lv.exp().mean(0)),
+        "The variance of the code itself: its noise sigma^2 does not count, only the "
+        "variance of mu does.": lambda mu, lv: active(mu.var(0) + lv.exp().mean(0)),
+        "The limit 0.01 is one for the variance, you compare the standard deviation.": (
+            lambda mu, lv: active(mu.std(0))
+        ),
+        "A mean of squares is no variance: a unit that always says 3 says nothing.": (
+            lambda mu, lv: active(mu.square().mean(0))
+        ),
+        "You take the variance over the dimensions: take it over the images, dim 0.": (
+            lambda mu, lv: active(mu.var(1))
+        ),
+        "You count the units that are idle.": (
+            lambda mu, lv: (mu.var(0) <= 0.01).sum()
+        ),
+        "A share: the number of units is asked for.": (
+            lambda mu, lv: (mu.var(0) > 0.01).double().mean()
+        ),
+        "You look at the variance of logvar: Burda's definition is about mu.": (
+            lambda mu, lv: active(lv.var(0))
+        ),
+    }
+    checks.compare(answer, lambda mu, lv: active(mu.var(0)), some, mistakes)
+
+
+def linear_optimum(answer: Callable[..., tuple]) -> None:
+    """Exercise B: ``answer(eigenvalues, n_dims, beta, noise_std)``, three numbers."""
+
+    def reference(lam, n_dims, beta, std, *, power=2, half=0.5, every=False, rest=True):
+        tau = beta * std**power
+        used = lam if every else lam[:n_dims]
+        units = (used > tau).sum()
+        rate = half * (used / tau).log().clamp(min=0).sum()
+        error = used.clamp(max=tau).sum() + rest * (lam.sum() - used.sum())
+        return torch.stack([units.double(), rate, error])
+
+    spectrum = torch.tensor([5.12, 3.74, 3.25, 2.84, 1.5, 0.6, 0.1]).double()
+    some = {
+        "tau = 1, enough dimensions": (spectrum, 7, 1.0, 1.0),
+        "tau = 1, three dimensions": (spectrum, 3, 1.0, 1.0),
+        "beta = 4, noise_std = 0.5, six dimensions": (spectrum, 6, 4.0, 0.5),
+        "beta = 0.5, noise_std = 2.5, six dimensions": (spectrum, 6, 0.5, 2.5),
+        "beta = 784, noise_std = 0.7": (spectrum, 7, 784.0, 0.7),
+    }
+    scales = torch.tensor([1.0, 2.0, 1.0]), torch.tensor([1.0, 1 / math.log(2), 1.0])
+    mistakes = {
+        "tau = beta s^2: the noise enters squared.": (
+            lambda *a: reference(*a, power=1)
+        ),
+        "tau = beta s^2: where is beta?": lambda lam, j, beta, s: reference(
+            lam, j, 1.0, s
+        ),
+        "A model with n_dims dimensions uses n_dims directions at most.": (
+            lambda *a: reference(*a, every=True)
+        ),
+        "The rate is twice too large: where is the one half?": (
+            lambda *a: reference(*a) * scales[0]
+        ),
+        "The rate is in bits: nats are asked for, the natural logarithm.": (
+            lambda *a: reference(*a) * scales[1]
+        ),
+        "Directions beyond n_dims are not decoded: what is left of them?": (
+            lambda *a: reference(*a, rest=False)
+        ),
+        "Your error is tau in every direction: an eigenvalue below tau leaves less.": (
+            lambda lam, j, beta, s: torch.cat(
+                [reference(lam, j, beta, s)[:2], (beta * s**2 * len(lam) + 0 * lam[:1])]
+            )
+        ),
+        "An idle direction has the rate 0: no negative logarithm.": (
+            lambda lam, j, beta, s: torch.stack(
+                [
+                    reference(lam, j, beta, s)[0],
+                    0.5 * (lam[:j] / (beta * s**2)).log().sum(),
+                    reference(lam, j, beta, s)[2],
+                ]
+            )
+        ),
+    }
+    checks.compare(answer, reference, some, mistakes)
+
+
+def weights_for(answer: Callable[[Tensor, Tensor, int], tuple]) -> None:
+    """Exercise C: ``answer(rates, distortions, k)`` is (lowest, highest) weight."""
+
+    def interval(rates, distortions, k, most=max, least=min, keep=lambda i, k: True):
+        dearer, cheaper = [0.0], [math.inf]
+        for i in range(len(rates)):
+            gap = float(rates[i] - rates[k])
+            if gap and keep(i, k):
+                price = float(distortions[k] - distortions[i]) / gap
+                (dearer if gap > 0 else cheaper).append(price)
+        return most(dearer), least(cheaper)
+
+    def finite(most):  # the wrong one of several prices, without 0 and infinity
+        return lambda prices: most(prices[1:] or prices)
+
+    rates = torch.tensor([50.0, 30.0, 20.0, 10.0, 2.0]).double()
+    distortions = torch.tensor([60.0, 66.0, 76.0, 97.0, 150.0]).double()
+    above = torch.tensor([60.0, 66.0, 90.0, 97.0, 150.0]).double()
+    mixed = torch.tensor([3, 0, 4, 2, 1])
+    some = {f"five points, k = {k}": (rates, distortions, k) for k in range(5)}
+    some |= {f"a point above the others, k = {k}": (rates, above, k) for k in (1, 2, 3)}
+    some["five points in another order, k = 3"] = rates[mixed], distortions[mixed], 3
+    mistakes = {
+        "Lowest and highest are exchanged.": lambda *a: interval(*a)[::-1],
+        "That is rate per nat of distortion: a weight is distortion per nat of rate.": (
+            lambda *a: tuple(1 / w if w else math.inf for w in interval(*a)[::-1])
+        ),
+        "The point must beat all others, not only its neighbours in the list.": (
+            lambda *a: interval(*a, keep=lambda i, k: abs(i - k) == 1)
+        ),
+        "The point must beat each of the others: the strictest of the limits counts, "
+        "yours are the mildest.": (
+            lambda *a: interval(*a, most=finite(min), least=finite(max))
+        ),
+        "The weights have the wrong sign: distortion falls where the rate rises.": (
+            lambda *a: tuple(-w for w in interval(*a))
+        ),
+        "You hold the point against those with a larger rate only.": (
+            lambda *a: (interval(*a)[0], math.inf)
+        ),
+    }
+    checks.compare(answer, interval, some, mistakes)
