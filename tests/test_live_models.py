@@ -58,17 +58,14 @@ def codes(part: dict) -> torch.Tensor:
 
 
 @cache
-def test_digits() -> tuple[torch.Tensor, str]:
+def digits_on_plane() -> tuple[torch.Tensor, str]:
     """The codes on the plane, and their labels."""
     content = described("digits")
     return codes(content), content["labels"]
 
 
-test_digits.__test__ = False  # a helper, whatever its name
-
-
 def nearest(z: torch.Tensor) -> str:
-    places, labels = test_digits()
+    places, labels = digits_on_plane()
     return labels[(places - z).norm(dim=1).argmin()]
 
 
@@ -393,7 +390,7 @@ def test_played_walk_passes_the_shares_between(explorer):
 
 
 def test_ends_of_a_walk_settle_on_test_digits(explorer):
-    places, labels = test_digits()
+    places, labels = digits_on_plane()
     explorer.control("what to do").select_option("walk")
     explorer.set(a=[-3.0, 3.0], b=[3.0, 3.0])
     lonely = (torch.cdist(places, places) + 9 * torch.eye(len(places))).amin(1)
