@@ -90,6 +90,24 @@ def sticking_out(page):
     }""")
 
 
+def stray_signs(page):
+    """Punctuation that the end of a line cuts off from the formula before it."""
+    return page.evaluate("""() => {
+        const faults = [], sign = document.createRange();
+        for (const formula of document.querySelectorAll("article .math")) {
+            const next = formula.nextSibling;
+            if (next?.nodeType != Node.TEXT_NODE || !/^[,.;:!?)’”]/.test(next.data))
+                continue;
+            sign.setStart(next, 0);
+            sign.setEnd(next, 1);
+            const { right } = formula.getBoundingClientRect();
+            if (sign.getBoundingClientRect().left < right - 2)
+                faults.push(`alone on its line: ${next.data.slice(0, 40)}`);
+        }
+        return faults;
+    }""")
+
+
 def alarms(page):
     """What the console, the scripts and the requests complained of."""
     return page.problems
@@ -213,6 +231,12 @@ def test_nothing_sticks_out(page, width, theme):
     none(sticking_out(page))
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_line_begins_with_a_comma(page, width):
+    show(page, width, "light")
+    none(stray_signs(page))
+
+
 def test_maths_is_set(page):
     none(unset_maths(page))
 
@@ -298,6 +322,24 @@ def test_search_finds_every_term_of_the_glossary(open_page):
     none(alarms(search))
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["02-kl-divergence", "07-vae"])
+def test_a_link_shows_its_place_however_late_the_formulas(open_page, name, width):
+    file = SITE / "book" / f"{name}.html"
+    page = open_page(file, width=width, query="#checked-by-machine")
+    page.evaluate(SETTLED)
+    assert 0 <= page.locator("#checked-by-machine").bounding_box()["y"] < 100
+
+    page.mouse.move(width / 2, 400)
+    page.mouse.wheel(0, -3000)  # from now on the reader decides
+    page.evaluate(SETTLED)
+    seen = page.evaluate("scrollY")
+    page.evaluate(PUT.format("<p>what comes late</p>"))
+    page.evaluate(SETTLED)
+    assert page.evaluate("scrollY") == seen
+    page.context.close()
+
+
 @pytest.mark.parametrize("name", ["book/index", "book/07-vae", "notebooks/07-vae"])
 def test_first_view_is_light(open_page, name):
     page = open_page(SITE / f"{name}.html")
@@ -313,6 +355,11 @@ DEFECTS = [
         sticking_out,
         PUT,
         "<div style='overflow: hidden; width: 9px'><mjx-mi style='margin-left: 99px'>x",
+    ),
+    (
+        stray_signs,
+        PUT,
+        "<p style='width: 0'><b class='math' style='display: inline-block'>z</b>, y",
     ),
     (alarms, "console.{}('told')", "error"),
     (alarms, "console.{}('told')", "warn"),

@@ -193,10 +193,11 @@ def test_contents_give_the_page_on_which_each_title_stands(tab, book):
     assert {name: page - 1 for name, page in rows} == pdf.starts(book)
 
 
-def test_no_page_is_almost_empty(book, pages):
+def test_no_page_holds_a_line_alone(book, pages):
+    """Running head and page number are two lines; a chapter's end may be short."""
     for number in range(2, len(pages)):  # after the title and the contents
         picture = "/XObject" in book.pages[number]["/Resources"]
-        assert picture or len(pages[number].splitlines()) > 8, number + 1
+        assert picture or len(pages[number].splitlines()) > 3, number + 1
 
 
 def test_links_of_the_pdf_lead_to_its_own_places_or_to_the_web(book):

@@ -23,6 +23,7 @@ DESCRIPTIONS = {
 
 SCROLLS = '<div class="pst-scrollable-table-container" tabindex="0">'
 PROOF = '<div class="proof proof-text admonition">'
+FORMULA = '<span class="math[^"]*">[^<]*</span>'
 CORRECTIONS = (
     # The bibliography: a role that ARIA retires, in lists that hold bare links as well.
     (' role="doc-biblioentry"', ""),
@@ -33,6 +34,20 @@ CORRECTIONS = (
     ('<div class="pst-scrollable-table-container">', SCROLLS),
     # Folded cells: the name hides the words that are to be seen.
     ('<summary aria-label="Toggle hidden content">', "<summary>"),
+    # A proof begins with a word that is to be found at a glance.
+    (f"{PROOF}\n<p>Proof. ", f"{PROOF}\n<p><b>Proof.</b> "),
+)
+LINE_BREAKS = (
+    # Browsers break a line beside a formula, even between it and its comma.
+    (
+        rf"\({FORMULA}[,.;:!?)’”]*|{FORMULA}[,.;:!?)’”]+",
+        r'<span class="held">\g<0></span>',
+    ),
+    # Long names of files and functions break after a word of them.
+    (
+        '(?<=<span class="pre">)[^<]{29,}',
+        lambda name: re.sub("(?<=[a-z]{4})[/_]", r"\g<0><wbr>", name[0]),
+    ),
 )
 
 
@@ -52,10 +67,13 @@ def describe(app: Sphinx, pagename: str, templatename, context: dict, doctree) -
 
 
 def mend(app: Sphinx, pagename: str, templatename, context: dict, doctree) -> None:
-    """Give the page's lists, boxes and menus the roles and names they lack."""
+    """Give the page's lists, boxes and menus what they lack, and lines good ends."""
     for wrong, right in CORRECTIONS:
         if "body" in context:
             context["body"] = context["body"].replace(wrong, right)
+    for pattern, right in LINE_BREAKS:
+        if "body" in context:
+            context["body"] = re.sub(pattern, right, context["body"])
     sidebar = context["generate_toctree_html"]
     context["generate_toctree_html"] = lambda kind, **options: _with_names(
         sidebar(kind, **options)

@@ -72,6 +72,18 @@ window.live = (() => {
     document.querySelectorAll(".admonition.live").forEach(box => near.observe(box));
   });
 
+  // Formulas and figures that come late move the place that the address names: it is shown again, for ten seconds at
+  // most, until the reader moves on.
+  addEventListener("DOMContentLoaded", () => {
+    const place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!place) return;
+    const moved = new ResizeObserver(() => place.scrollIntoView({ behavior: "instant" }));
+    const stop = () => moved.disconnect();
+    moved.observe(document.querySelector("article"));
+    for (const act of ["wheel", "touchstart", "pointerdown", "keydown"]) addEventListener(act, stop, { once: true });
+    setTimeout(stop, 10000);
+  });
+
   return {
     load,
     provide: (file, object) => { provided[file] = object; },
