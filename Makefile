@@ -11,7 +11,7 @@ export GOMP_SPINCOUNT = 2000
 # make book SOLUTIONS=hide: the book of a course, without solutions.
 export VAE_SOLUTIONS = $(SOLUTIONS)
 
-.PHONY: book test browser check lint unit notebooks execute pdf slides zip student lab \
+.PHONY: book test browser check lint unit notebooks execute pdf slides zip student grade lab \
   bench ledger studies configure clean
 
 # --all: a page that was built before must show its warnings again, and new styles.
@@ -60,6 +60,10 @@ zip: book
 # The exercises for students, instructors and nbgrader: CHAPTERS="03 07", or all.
 student: $(INSTALLED)
 	$(BIN)/python -m tools.course $(CHAPTERS)
+
+# What was handed in, in a copy of _build/course/autograde.
+grade: $(INSTALLED)
+	$(BIN)/python -m tools.grade "$(COURSE)" "$(ASSIGNMENT)"
 
 # Rewrite the outputs of the notebooks whose code changed.
 notebooks: $(INSTALLED)

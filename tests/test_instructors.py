@@ -19,7 +19,6 @@ COMMANDS = [
     command
     for block in re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S)
     for command in block.splitlines()
-    if not command.startswith("_build/")  # a place
 ]
 
 
@@ -91,9 +90,7 @@ def test_a_command_of_the_guide_is_one_that_the_book_has(command):
         done = subprocess.run(dry_run, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
     else:
-        module = re.fullmatch(r"\.venv/bin/python -m ([\w.]+) .+", command)[1]
-        path = ROOT / (module.replace(".", "/") + ".py")
-        assert module == "pip" or path.exists(), command
+        assert command.startswith(".venv/bin/python -m pip wheel"), command
 
 
 def test_chapters_reach_the_program_that_makes_the_editions():
