@@ -11,8 +11,8 @@ export GOMP_SPINCOUNT = 2000
 # make book SOLUTIONS=hide: the book of a course, without solutions.
 export VAE_SOLUTIONS = $(SOLUTIONS)
 
-.PHONY: book test browser check lint unit notebooks execute pdf slides zip student grade lab \
-  bench ledger studies configure clean
+.PHONY: book test browser check lint unit notebooks execute pdf slides zip student grade \
+  lab bench ledger studies configure clean
 
 # --all: a page that was built before must show its warnings again, and new styles.
 book: $(INSTALLED)
