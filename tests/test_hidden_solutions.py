@@ -60,8 +60,8 @@ def test_pages_have_their_exercises_and_no_solution(site):
 def test_notebooks_have_stubs_and_no_line_of_a_solution(site, name):
     built = words(site / "notebooks" / "exercises" / f"{name}.html")
     cells = nbformat.read(SOLVED[name], as_version=4).cells
-    answers = [c for c in cells if course.SOLUTION.search(c.source)]
-    assert built.count("raiseNotImplementedError()") == len(answers)
+    answers = sum(len(course.SOLUTION.findall(cell.source)) for cell in cells)
+    assert built.count("raiseNotImplementedError()") == answers > 0
     kept = "".join(
         course.HIDDEN.sub("", course.SOLUTION.sub("", c.source)) for c in cells
     )

@@ -27,31 +27,21 @@ LECTURE = BOOK / "slides" / "lecture.md"
 OUT = ROOT / "_build" / "slides"
 NAME = re.compile(r"\{\{([^{}]+)\}\}")
 FIGURE = re.compile(r"^```\{figure\} _static/(\S+)\n(?::.*\n)*?:alt: (.+)$", re.M)
+EXTENSIONS = "myst_parser sphinx.ext.mathjax sphinx-mathjax-offline sphinx_revealjs"
+SCREEN = {"width": 1280, "height": 720, "margin": 0, "center": False}
+NOTES = {"src": "revealjs/plugin/notes/notes.js", "name": "RevealNotes"}
 SETTINGS = {
-    "extensions": [
-        "myst_parser",
-        "sphinx.ext.mathjax",
-        "sphinx-mathjax-offline",
-        "sphinx_revealjs",
-    ],
-    "myst_enable_extensions": ["amsmath", "colon_fence", "dollarmath"],
+    "project": "Variational auto-encoders",
     "language": "en",
+    "extensions": EXTENSIONS.split(),
+    "myst_enable_extensions": ["amsmath", "colon_fence", "dollarmath"],
     "html_copy_source": False,
     "revealjs_style_theme": "white",
     "revealjs_static_path": [str(LECTURE.parent)],
     "revealjs_css_files": ["slides.css"],
-    "revealjs_script_conf": {
-        "width": 1280,
-        "height": 720,
-        "margin": 0,
-        "center": False,
-        "hash": True,
-        "slideNumber": "c/t",
-        "transition": "none",
-    },
-    "revealjs_script_plugins": [
-        {"src": "revealjs/plugin/notes/notes.js", "name": "RevealNotes"}
-    ],
+    "revealjs_script_conf": SCREEN
+    | {"hash": True, "slideNumber": "c/t", "transition": "none"},
+    "revealjs_script_plugins": [NOTES],
 }
 
 
@@ -136,8 +126,9 @@ def make(out: Path = OUT, lecture: Path = LECTURE) -> Path:
         filled(lecture.read_text("utf-8"), source), "utf-8"
     )
     places = (str(source), None, str(out), str(out / "source" / ".doctrees"))
-    settings = dict(SETTINGS, project="Variational auto-encoders")
-    Sphinx(*places, "revealjs", settings, status=None, warningiserror=True).build()
+    Sphinx(
+        *places, "revealjs", dict(SETTINGS), status=None, warningiserror=True
+    ).build()
     for theme in (out / "_static" / "revealjs" / "dist" / "theme").glob("*.css"):
         if theme.stem != SETTINGS["revealjs_style_theme"]:
             theme.unlink()  # some of them load fonts from elsewhere
