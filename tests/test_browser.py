@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 from test_site import PAGES, SITE, anchors
 
+from tools.browser import MATHS_IS_SET
 from tools.measure_site import local_file, weight
 
 pytestmark = pytest.mark.book
@@ -325,8 +326,10 @@ def test_search_finds_every_term_of_the_glossary(open_page):
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", ["02-kl-divergence", "07-vae"])
 def test_a_link_shows_its_place_however_late_the_formulas(open_page, name, width):
-    file = SITE / "book" / f"{name}.html"
-    page = open_page(file, width=width, query="#checked-by-machine")
+    page = open_page(SITE / "book" / "index.html", width=width)
+    page.emulate_media(reduced_motion="no-preference")  # the theme scrolls smoothly
+    page.goto((SITE / "book" / f"{name}.html").as_uri() + "#checked-by-machine")
+    page.wait_for_function(MATHS_IS_SET)
     page.evaluate(SETTLED)
     assert 0 <= page.locator("#checked-by-machine").bounding_box()["y"] < 100
 
