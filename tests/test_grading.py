@@ -3,11 +3,9 @@
 import csv
 import hashlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -106,10 +104,18 @@ def tiny(tmp_path_factory):
     return folder / "autograde"
 
 
+@pytest.fixture
+def server():
+    """Somebody who listens on this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
 def cheats(folder, port):
     """Answers to the first exercise by who gives them; the second one is right."""
     source, book = folder / "source/tiny/tiny.ipynb", folder / "gradebook.db"
-    places = [".", "..", str(folder), os.path.expanduser("~"), str(ROOT / "tests"), "/"]
+    # Were there no box, it would delete nothing but this test's own folders.
+    places = [".", "..", str(folder), str(folder.parent / "home")]
     honest = "double = lambda x: 2 * x"
     return {
         "wrong": "double = lambda x: 6",
@@ -121,16 +127,19 @@ def cheats(folder, port):
         "reader": f"for path in {[str(source), str(book), str(EXERCISES)]}:\n"
         f"    try:\n        open(path).close()\n        {honest}\n"
         "    except FileNotFoundError:\n        pass",
+        "shower": "double = lambda x: get_ipython().displayhook(2)",
+        "warner": "import warnings\n"
+        "def double(x):\n    warnings.warn('slow')\n    return 2 * x",
         "caller": "import socket\n"
         f"socket.create_connection(('127.0.0.1', {port}), timeout=2)\n{honest}",
     }
 
 
 @linux
-def test_each_submission_gets_the_points_it_deserves_and_nothing_is_harmed(tiny):
+def test_each_submission_gets_the_points_it_deserves_and_harms_nothing(tiny, server):
     notebook = source_notebook()
-    server = socket.create_server(("127.0.0.1", 0))
-    for student, answer in cheats(tiny, server.getsockname()[1]).items():
+    port = server.getsockname()[1]
+    for student, answer in cheats(tiny, port).items():
         hand_in(tiny, student, answered(notebook, RIGHT | {"double": answer}))
     hand_in(tiny, "empty", course.student_edition(notebook))
     hand_in(tiny, "broken", '{"cells": [')
@@ -142,8 +151,10 @@ def test_each_submission_gets_the_points_it_deserves_and_nothing_is_harmed(tiny)
     hand_in(tiny, "skipper", skipper)
 
     editor = course.student_edition(notebook)
-    for cell in editor.cells:
-        cell.source, cell.cell_type = "", "raw"
+    editor.cells = [
+        nbformat.v4.new_markdown_cell("", metadata=cell.metadata)
+        for cell in editor.cells
+    ]
     hand_in(tiny, "editor", editor)
 
     remover = answered(notebook, RIGHT)
@@ -155,6 +166,8 @@ def test_each_submission_gets_the_points_it_deserves_and_nothing_is_harmed(tiny)
     blind = "get_ipython().input_transformers_cleanup.append(lambda lines: [])"
     hand_in(tiny, "blind", answered(notebook, RIGHT | {"double": blind}))
 
+    (tiny.parent / "home").mkdir()
+    (tiny.parent / "home" / "thesis.txt").write_text("years of work")
     before = contents(tiny)
     found = grades(tiny, "--seconds", 8, "--memory", 2)
     points = {name: (row["double"], row["square"]) for name, row in found.items()}
@@ -165,6 +178,8 @@ def test_each_submission_gets_the_points_it_deserves_and_nothing_is_harmed(tiny)
         "hog": ("0", "3"),
         "deleter": ("2", "3"),
         "reader": ("0", "3"),
+        "shower": ("0", "3"),
+        "warner": ("2", "3"),
         "caller": ("0", "3"),
         "empty": ("0", "0"),
         "broken": ("0", "0"),
@@ -187,6 +202,7 @@ def test_each_submission_gets_the_points_it_deserves_and_nothing_is_harmed(tiny)
     }
     assert all(row["of"] == "5" for row in found.values())
     assert contents(tiny) == before
+    assert (tiny.parent / "home" / "thesis.txt").exists()
 
 
 def test_a_later_submission_replaces_the_points_of_an_earlier_one(tmp_path):
@@ -203,7 +219,10 @@ def test_a_later_submission_replaces_the_points_of_an_earlier_one(tmp_path):
 
 def test_the_source_passes_nbgrader_and_what_students_get_does_not(tmp_path):
     notebook, path = source_notebook(), tmp_path / "tiny.ipynb"
-    for edition, passes in ((notebook, True), (course.student_edition(notebook), False)):
+    for edition, passes in (
+        (notebook, True),
+        (course.student_edition(notebook), False),
+    ):
         nbformat.write(edition, path)
         done = run("nbgrader", "validate", path)
         assert ("Success!" in done.stdout) == passes, done.stdout + done.stderr

@@ -1,6 +1,6 @@
 """Grade what students handed in: nbgrader, with their code in a box.
 
-    python -m tools.grade COURSE ASSIGNMENT          _build/course/autograde 04-gaussian-kl
+    python -m tools.grade COURSE ASSIGNMENT     _build/course/autograde 04-gaussian-kl
 
 COURSE is a folder that tools.course made, with submitted/STUDENT/ASSIGNMENT/*.ipynb in
 it. The points of each exercise are printed, kept in COURSE/gradebook.db and written to
@@ -10,13 +10,10 @@ COURSE/grades-ASSIGNMENT.csv. Submissions are only read.
 import argparse
 import csv
 import io
-import json
 import logging
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -27,64 +24,19 @@ from nbgrader.converters.base import NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import Execute
 from sqlalchemy.exc import SAWarning
-from traitlets.config import Config, PyFileConfigLoader
+from traitlets.config import Config
 
-from tools import box
-from tools.graded_run import GradedRun
+from tools.graded_run import (
+    GradedRun,
+    kernel,
+    settings,
+    temporary_room,
+    why_no_box,
+)
 
 CAUSES = {"CellTimeoutError": "time", "MemoryError": "memory", "Stopped": ""}
 UNGUARDED = "without the box students' code can read and delete files, use the network"
 MEGABYTE = 2**20
-
-
-def kernel(room: Path, options: argparse.Namespace) -> list[str]:
-    """Make a kernel named grading in this folder; the command that starts Python."""
-    for folder in (room / "root", room / "run", room / "kernels" / "grading"):
-        folder.mkdir(parents=True)
-    command = [sys.executable]
-    if not options.without_box:
-        limits = [str(options.memory), str(5 * options.seconds)]
-        within = [sys.executable, box.__file__, str(room), *limits]
-        command = ["unshare", *box.NAMESPACES.split(), *within, *command]
-    start = [*command, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = {"argv": start, "display_name": "grading", "language": "python"}
-    (room / "kernels" / "grading" / "kernel.json").write_text(json.dumps(spec))
-    os.environ |= {"JUPYTER_PATH": str(room), "JUPYTER_RUNTIME_DIR": str(room / "run")}
-    return command
-
-
-def temporary_room(options: argparse.Namespace) -> tempfile.TemporaryDirectory:
-    """A folder with a short name: that of a socket has at most 107 characters."""
-    short = None if options.without_box else "/tmp"
-    return tempfile.TemporaryDirectory(
-        prefix="g", dir=short, ignore_cleanup_errors=True
-    )
-
-
-def why_no_box(options: argparse.Namespace) -> str:
-    """Why the box cannot be made here; empty if it can."""
-    with temporary_room(options) as room:
-        command = [*kernel(Path(room), options), "-c", ""]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True)
-        except OSError as error:
-            return str(error)
-    return done.returncode and (done.stderr.strip().splitlines() or ["no reason"])[-1]
-
-
-def settings(options: argparse.Namespace) -> Config:
-    """The course's nbgrader_config.py, and what grading in a box needs."""
-    config = Config()
-    if (options.course / "nbgrader_config.py").exists():
-        loader = PyFileConfigLoader("nbgrader_config.py", str(options.course))
-        config = loader.load_config()
-    config.CourseDirectory.root = str(options.course)
-    run = config.ExecutePreprocessor
-    run.kernel_name, run.timeout, run.iopub_timeout = "grading", options.seconds, 15
-    run.store_widget_state = False
-    if not options.without_box:
-        config.KernelManager.transport = "ipc"  # TCP does not leave a network's box
-    return config
 
 
 def whats_wrong(folder: Path, names: list[str]) -> str:
@@ -129,7 +81,9 @@ def why_it_failed(app: Autograde | GenerateAssignment) -> str:
         app.start()
         return ""
     except NbGraderException as error:
-        tracebacks = re.findall(r"^Traceback .*\n(?:  .*\n)*(.+)$", log.getvalue(), re.M)
+        tracebacks = re.findall(
+            r"^Traceback .*\n(?:  .*\n)*(.+)$", log.getvalue(), re.M
+        )
         return (tracebacks or [str(error)])[-1]
     finally:
         app.log.removeHandler(handler)
@@ -158,7 +112,6 @@ def grade(student: str, options: argparse.Namespace, config: Config) -> dict:
                 for step in app.autograde_preprocessors
             ]
             remarks = [why_it_failed(app)]
-    marks = set()
     with Gradebook(course.db_url, course.course_id) as book:
         submission = book.find_submission(options.assignment, student)
         grades = [g for n in submission.notebooks for g in n.grades]
@@ -203,7 +156,9 @@ def main() -> None:
     os.environ["PATH"] = os.pathsep.join([scripts, os.environ["PATH"]])
     config = settings(options)
     course = CourseDirectory(config=config, assignment_id=options.assignment)
-    if reason := why_it_failed(GenerateAssignment(coursedir=course, config=config, force=True)):
+    if reason := why_it_failed(
+        GenerateAssignment(coursedir=course, config=config, force=True)
+    ):
         parser.error(f"expected an assignment that nbgrader accepts, got: {reason}")
     rows = []
     for student in students:

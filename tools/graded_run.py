@@ -1,12 +1,22 @@
-"""How nbgrader runs a submission here: nothing that a cell does earns points by itself."""
+"""How nbgrader runs a submission here: a kernel in a box, tests that still can fail."""
 
+import argparse
+import json
+import os
 import secrets
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 import nbformat
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbgrader.preprocessors import Execute
+from traitlets.config import Config, PyFileConfigLoader
+
+from tools import box
 
 FLOOD = 20 * 2**20
 # Run after each test: leaves the word only where what tests stand on still works.
@@ -31,6 +41,56 @@ except AssertionError:
 """
 
 
+def kernel(room: Path, options: argparse.Namespace) -> list[str]:
+    """Make a kernel named grading in this folder; the command that starts Python."""
+    for folder in (room / "root", room / "run", room / "kernels" / "grading"):
+        folder.mkdir(parents=True)
+    command = [sys.executable]
+    if not options.without_box:
+        limits = [str(options.memory), str(5 * options.seconds)]
+        within = [sys.executable, box.__file__, str(room), *limits]
+        command = ["unshare", *box.NAMESPACES.split(), *within, *command]
+    start = [*command, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": start, "display_name": "grading", "language": "python"}
+    (room / "kernels" / "grading" / "kernel.json").write_text(json.dumps(spec))
+    os.environ |= {"JUPYTER_PATH": str(room), "JUPYTER_RUNTIME_DIR": str(room / "run")}
+    return command
+
+
+def temporary_room(options: argparse.Namespace) -> tempfile.TemporaryDirectory:
+    """A folder with a short name: that of a socket has at most 107 characters."""
+    short = None if options.without_box else "/tmp"
+    return tempfile.TemporaryDirectory(
+        prefix="g", dir=short, ignore_cleanup_errors=True
+    )
+
+
+def why_no_box(options: argparse.Namespace) -> str:
+    """Why the box cannot be made here; empty if it can."""
+    with temporary_room(options) as room:
+        command = [*kernel(Path(room), options), "-c", ""]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True)
+        except OSError as error:
+            return str(error)
+    return done.returncode and (done.stderr.strip().splitlines() or ["no reason"])[-1]
+
+
+def settings(options: argparse.Namespace) -> Config:
+    """The course's nbgrader_config.py, and what grading in a box needs."""
+    config = Config()
+    if (options.course / "nbgrader_config.py").exists():
+        loader = PyFileConfigLoader("nbgrader_config.py", str(options.course))
+        config = loader.load_config()
+    config.CourseDirectory.root = str(options.course)
+    run = config.ExecutePreprocessor
+    run.kernel_name, run.timeout, run.iopub_timeout = "grading", options.seconds, 15
+    run.store_widget_state = False
+    if not options.without_box:
+        config.KernelManager.transport = "ipc"  # TCP does not leave a network's box
+    return config
+
+
 class GradedRun(Execute):
     """Run a notebook; after a kernel's end or a fraud no cell counts any more."""
 
@@ -46,6 +106,11 @@ class GradedRun(Execute):
             return cell, resources
         if not self.stopped:
             self.stopped = self.run(cell, resources, index)
+        for output in cell.outputs:
+            if output.get("name") == "stderr":  # a mere warning would cost all points
+                output.name = "stdout"
+        # The number that a cell shows would be its points, with an error or without.
+        cell.outputs = [o for o in cell.outputs if o.output_type != "execute_result"]
         if self.stopped:
             error = {"ename": "Stopped", "evalue": self.stopped, "traceback": []}
             cell.outputs.append(nbformat.v4.new_output("error", **error))
