@@ -26,13 +26,7 @@ from nbgrader.preprocessors import Execute
 from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
-from tools.graded_run import (
-    GradedRun,
-    kernel,
-    settings,
-    temporary_room,
-    why_no_box,
-)
+from tools.graded_run import GradedRun, kernel, settings, temporary_room, why_no_box
 
 CAUSES = {"CellTimeoutError": "time", "MemoryError": "memory", "Stopped": ""}
 UNGUARDED = "without the box students' code can read and delete files, use the network"
@@ -49,9 +43,10 @@ def whats_wrong(folder: Path, names: list[str]) -> str:
         if path.stat().st_size > 20 * MEGABYTE:
             return f"expected at most 20 MB, got {path.stat().st_size // MEGABYTE}"
         try:
-            nbformat.validate(nbformat.read(path, as_version=4))
+            nbformat.read(path, as_version=4).cells.copy()
         except Exception as error:
-            return f"not a notebook: {str(error).splitlines()[0][:80]}"
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            return f"not a notebook: {reason[:80]}"
     return ""
 
 
@@ -124,25 +119,25 @@ def grade(student: str, options: argparse.Namespace, config: Config) -> dict:
     return {"student": student} | row | {"remarks": "; ".join(remarks)}
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
+    """What to grade and how; exits in one line where that cannot be."""
     about = "Grade the submissions of a course."
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("course", type=Path, help="folder with source/, submitted/")
     parser.add_argument("assignment", help="04-gaussian-kl, say")
-    limits = parser.add_argument_group("limits")
     seconds = "for one cell; five times that for a notebook (default: %(default)s)"
-    limits.add_argument("--seconds", type=int, default=60, help=seconds)
+    parser.add_argument("--seconds", type=int, default=60, help=seconds)
     memory = "GiB of address space for a process (default: %(default)s)"
-    limits.add_argument("--memory", type=float, default=8, help=memory)
-    limits.add_argument("--without-box", action="store_true", help=UNGUARDED)
+    parser.add_argument("--memory", type=float, default=8, help=memory)
+    parser.add_argument("--without-box", action="store_true", help=UNGUARDED)
     options = parser.parse_args()
     options.course = options.course.resolve()
-    if not (options.course / "source" / options.assignment).is_dir():
-        place = options.course / "source"
-        parser.error(f"expected an assignment in {place}, got {options.assignment!r}")
+    source = options.course / "source"
+    if not (source / options.assignment).is_dir():
+        parser.error(f"expected an assignment in {source}, got {options.assignment!r}")
     handed_in = options.course.glob(f"submitted/*/{options.assignment}")
-    students = sorted(path.parent.name for path in handed_in)
-    if not students:
+    options.students = sorted(path.parent.name for path in handed_in)
+    if not options.students:
         parser.error(f"expected submitted/STUDENT/{options.assignment}, got no student")
     if options.without_box:
         print(f"{UNGUARDED}: {options.seconds} s for a cell is the only limit")
@@ -151,17 +146,21 @@ def main() -> None:
             "expected Linux 5.12 or newer that lets users make namespaces, got: "
             f"{reason} (--without-box grades without any guard)"
         )
+    return options
+
+
+def main() -> None:
+    options = arguments()
     warnings.simplefilter("ignore", SAWarning)
     scripts = str(Path(sys.executable).parent)  # nbgrader calls one: alembic
     os.environ["PATH"] = os.pathsep.join([scripts, os.environ["PATH"]])
     config = settings(options)
     course = CourseDirectory(config=config, assignment_id=options.assignment)
-    if reason := why_it_failed(
-        GenerateAssignment(coursedir=course, config=config, force=True)
-    ):
-        parser.error(f"expected an assignment that nbgrader accepts, got: {reason}")
+    release = GenerateAssignment(coursedir=course, config=config, force=True)
+    if reason := why_it_failed(release):
+        sys.exit(f"expected an assignment that nbgrader accepts, got: {reason}")
     rows = []
-    for student in students:
+    for student in options.students:
         rows.append(grade(student, options, config))
         print(", ".join(f"{key} {value}" for key, value in rows[-1].items() if value))
     path = options.course / f"grades-{options.assignment}.csv"
