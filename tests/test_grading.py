@@ -119,7 +119,7 @@ def cheats(folder, port):
     honest = "double = lambda x: 2 * x"
     return {
         "wrong": "double = lambda x: 6",
-        "endless": "double = lambda x: [None for _ in iter(int, 1)]",
+        "endless": "double = lambda x: sum(0 for _ in iter(int, 1))",
         "hog": "double = lambda x: bytearray(4 * 2**30)",
         "deleter": "import shutil\n"
         f"for place in {places}:\n    shutil.rmtree(place, ignore_errors=True)\n"

@@ -112,9 +112,6 @@ def main() -> None:
     library = Path(importlib.util.find_spec("vae_lib").origin).parent
     enter(Path(room), library)
     limit(float(gibibytes), int(seconds))
-    nothing = os.open("/dev/null", os.O_RDWR)
-    for stream in range(3):  # nothing of the command reaches a terminal
-        os.dup2(nothing, stream)
     home = Path("/tmp/home")
     home.mkdir()
     os.chdir(home)
@@ -128,6 +125,9 @@ def main() -> None:
         "GOMP_SPINCOUNT": "2000",
         "USER": "student",
     }
+    nothing = os.open("/dev/null", os.O_RDWR)
+    for stream in range(3):  # nothing of the command reaches a terminal
+        os.dup2(nothing, stream)
     os.execve(command[0], command, environment)
 
 
