@@ -38,7 +38,7 @@ def source_notebook():
     cells = []
     for name, (formula, points, visible) in TASKS.items():
         solution = f"    ### BEGIN SOLUTION\n    return {formula}\n    ### END SOLUTION"
-        hidden = f"x = random.random()\nassert {name}(x) == {formula}"
+        hidden = f"x = random.randrange(10**6)\nassert {name}(x) == {formula}"
         cells += [
             marked(f"def {name}(x):\n{solution}", f"{name}-answer", solution=True),
             marked(
