@@ -1,16 +1,18 @@
 """Submissions get the points they deserve, whatever they try, and harm nothing."""
 
+import argparse
 import csv
 import hashlib
 import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from tools import course
+from tools import course, graded_run
 from tools.notebooks import EXERCISES, ROOT
 
 pytestmark = pytest.mark.long
@@ -254,6 +256,16 @@ def test_a_chapter_is_graded_and_patched_tests_earn_nothing(tmp_path):
     assert found["friendly"]["general"] == "3"
     assert found["patcher"]["sum"] == "0"
     assert found["patcher"]["remarks"] == "replaces what tests stand on"
+
+
+@linux
+def test_a_course_that_the_box_would_show_is_refused(tiny, monkeypatch):
+    for name in ("JUPYTER_PATH", "JUPYTER_RUNTIME_DIR"):  # set again after the test
+        monkeypatch.setenv(name, "")
+    options = argparse.Namespace(without_box=False, memory=8, seconds=60, course=tiny)
+    assert graded_run.why_no_box(options) == ""
+    options.course = Path(sys.prefix)
+    assert str(options.course) in graded_run.why_no_box(options)
 
 
 @pytest.mark.parametrize("assignment", ["tiny", "other"])

@@ -109,6 +109,7 @@ def limit(gibibytes: float, seconds: int) -> None:
 
 def main() -> None:
     room, gibibytes, seconds, *command = sys.argv[1:]
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # where vae_lib is
     library = Path(importlib.util.find_spec("vae_lib").origin).parent
     enter(Path(room), library)
     limit(float(gibibytes), int(seconds))

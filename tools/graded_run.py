@@ -66,14 +66,18 @@ def temporary_room(options: argparse.Namespace) -> tempfile.TemporaryDirectory:
 
 
 def why_no_box(options: argparse.Namespace) -> str:
-    """Why the box cannot be made here; empty if it can."""
+    """Why the box cannot be made here; empty if it can, and hides the course."""
+    hides = "import os, sys; sys.exit(os.path.exists(sys.argv[1]))"
     with temporary_room(options) as room:
-        command = [*kernel(Path(room), options), "-c", ""]
+        command = [*kernel(Path(room), options), "-c", hides, str(options.course)]
         try:
             done = subprocess.run(command, capture_output=True, text=True)
         except OSError as error:
             return str(error)
-    return done.returncode and (done.stderr.strip().splitlines() or ["no reason"])[-1]
+    if done.returncode == 0:
+        return ""
+    seen = f"no Python in the box, or {options.course} in it"
+    return (done.stderr.strip().splitlines() or [seen])[-1]
 
 
 def settings(options: argparse.Namespace) -> Config:
