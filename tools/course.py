@@ -112,11 +112,17 @@ def exercises(notebook: NotebookNode) -> list[dict[str, str]]:
 
 
 def make(paths: list[Path], out: Path) -> None:
-    """Write the three editions of these notebooks into folders that are made anew."""
-    for edition in ("student", "instructor", "autograde"):
+    """Write the three editions of these notebooks into folders that are made anew.
+
+    Of the course for nbgrader only the notebooks: submissions, grades and settings
+    stay.
+    """
+    for edition in ("student", "instructor", "autograde/source"):
         shutil.rmtree(out / edition, ignore_errors=True)
         (out / edition).mkdir(parents=True)
-    (out / "autograde" / "nbgrader_config.py").write_text(CONFIG, "utf-8")
+    settings = out / "autograde" / "nbgrader_config.py"
+    if not settings.exists():
+        settings.write_text(CONFIG, "utf-8")
     rows = []
     for path in paths:
         notebook = nbformat.read(path, as_version=4)

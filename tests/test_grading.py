@@ -1,0 +1,279 @@
+"""Submissions get the points they deserve, whatever they try, and harm nothing."""
+
+import argparse
+import csv
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tools import course, graded_run
+from tools.notebooks import EXERCISES, ROOT
+
+pytestmark = pytest.mark.long
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the box is made of Linux")
+
+TASKS = {"double": ("2 * x", 2, "== 6"), "square": ("x**2", 3, "== 9")}
+RIGHT = {"double": "double = lambda x: 2 * x", "square": "square = lambda x: x * x"}
+
+
+def marked(source, name, points=None, solution=False):
+    cell = nbformat.v4.new_code_cell(source)
+    cell.metadata.nbgrader = dict(
+        grade=points is not None,
+        grade_id=name,
+        locked=not solution,
+        schema_version=3,
+        solution=solution,
+        task=False,
+        **({} if points is None else {"points": points}),
+    )
+    return cell
+
+
+def source_notebook():
+    cells = []
+    for name, (formula, points, visible) in TASKS.items():
+        solution = f"    ### BEGIN SOLUTION\n    return {formula}\n    ### END SOLUTION"
+        hidden = f"x = random.randrange(10**6)\nassert {name}(x) == {formula}"
+        cells += [
+            marked(f"def {name}(x):\n{solution}", f"{name}-answer", solution=True),
+            marked(
+                f"import random\n\nassert {name}(3) {visible}\n"
+                f"### BEGIN HIDDEN TESTS\n{hidden}\n### END HIDDEN TESTS",
+                f"{name}-check",
+                points,
+            ),
+        ]
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def answered(notebook, answers):
+    """What a student hands in who wrote these answers into the student edition."""
+    copy = course.student_edition(notebook)
+    for cell in copy.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+        if name.removesuffix("-answer") in answers:
+            cell.source = answers[name.removesuffix("-answer")]
+    return copy
+
+
+def hand_in(folder, student, notebook, name=None):
+    assignment = next((folder / "source").iterdir()).name
+    path = folder / "submitted" / student / assignment / f"{name or assignment}.ipynb"
+    path.parent.mkdir(parents=True)
+    if isinstance(notebook, str):
+        path.write_text(notebook)
+    else:
+        nbformat.write(notebook, path)
+
+
+def run(*arguments, **settings):
+    command = [sys.executable, "-m", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **settings)
+
+
+def grades(folder, *options):
+    """The rows of the table by student."""
+    assignment = next((folder / "source").iterdir()).name
+    done = run("tools.grade", folder, assignment, *options)
+    assert done.returncode == 0, done.stderr
+    with open(folder / f"grades-{assignment}.csv", encoding="utf-8") as file:
+        return {row["student"]: row for row in csv.DictReader(file)}
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and {"source", "submitted"} & set(path.parts)
+    }
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A course with an assignment of two exercises, and one who solved it."""
+    folder = tmp_path_factory.mktemp("course")
+    path = folder / "tiny.ipynb"
+    nbformat.write(source_notebook(), path)
+    course.make([path], folder)
+    hand_in(folder / "autograde", "right", answered(source_notebook(), RIGHT))
+    return folder / "autograde"
+
+
+@pytest.fixture
+def server():
+    """Somebody who listens on this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def cheats(folder, port):
+    """Answers to the first exercise by who gives them; the second one is right."""
+    source, book = folder / "source/tiny/tiny.ipynb", folder / "gradebook.db"
+    # Were there no box, it would delete nothing but this test's own folders.
+    places = [".", "..", str(folder), str(folder.parent / "home")]
+    honest = "double = lambda x: 2 * x"
+    return {
+        "wrong": "double = lambda x: 6",
+        "endless": "double = lambda x: sum(0 for _ in iter(int, 1))",
+        "hog": "double = lambda x: bytearray(4 * 2**30)",
+        "deleter": "import shutil\n"
+        f"for place in {places}:\n    shutil.rmtree(place, ignore_errors=True)\n"
+        f"{honest}",
+        "reader": f"for path in {[str(source), str(book), str(EXERCISES)]}:\n"
+        f"    try:\n        open(path).close()\n        {honest}\n"
+        "    except FileNotFoundError:\n        pass",
+        "shower": "double = lambda x: get_ipython().displayhook(2)",
+        "warner": "import warnings\n"
+        "def double(x):\n    warnings.warn('slow')\n    return 2 * x",
+        "caller": "import socket\n"
+        f"socket.create_connection(('127.0.0.1', {port}), timeout=2)\n{honest}",
+    }
+
+
+@linux
+def test_each_submission_gets_the_points_it_deserves_and_harms_nothing(tiny, server):
+    notebook = source_notebook()
+    port = server.getsockname()[1]
+    for student, answer in cheats(tiny, port).items():
+        hand_in(tiny, student, answered(notebook, RIGHT | {"double": answer}))
+    hand_in(tiny, "empty", course.student_edition(notebook))
+    hand_in(tiny, "broken", '{"cells": [')
+    hand_in(tiny, "renamed", answered(notebook, RIGHT), name="mine")
+
+    skipper = course.student_edition(notebook)
+    for cell in skipper.cells:
+        cell.metadata.tags = ["skip-execution"]
+    hand_in(tiny, "skipper", skipper)
+
+    editor = course.student_edition(notebook)
+    editor.cells = [
+        nbformat.v4.new_markdown_cell("", metadata=cell.metadata)
+        for cell in editor.cells
+    ]
+    hand_in(tiny, "editor", editor)
+
+    remover = answered(notebook, RIGHT)
+    del remover.cells[1]
+    hand_in(tiny, "remover", remover)
+
+    quitter = answered(notebook, RIGHT | {"square": "import os\nos._exit(0)"})
+    hand_in(tiny, "quitter", quitter)
+    blind = "get_ipython().input_transformers_cleanup.append(lambda lines: [])"
+    hand_in(tiny, "blind", answered(notebook, RIGHT | {"double": blind}))
+
+    (tiny.parent / "home").mkdir()
+    (tiny.parent / "home" / "thesis.txt").write_text("years of work")
+    before = contents(tiny)
+    found = grades(tiny, "--seconds", 8, "--memory", 2)
+    points = {name: (row["double"], row["square"]) for name, row in found.items()}
+    assert points == {
+        "right": ("2", "3"),
+        "wrong": ("0", "3"),
+        "endless": ("0", "3"),
+        "hog": ("0", "3"),
+        "deleter": ("2", "3"),
+        "reader": ("0", "3"),
+        "shower": ("0", "3"),
+        "warner": ("2", "3"),
+        "caller": ("0", "3"),
+        "empty": ("0", "0"),
+        "broken": ("0", "0"),
+        "renamed": ("0", "0"),
+        "skipper": ("0", "0"),
+        "editor": ("0", "0"),
+        "remover": ("0", "3"),
+        "quitter": ("2", "0"),
+        "blind": ("0", "0"),
+    }
+    remarks = {name: row["remarks"] for name, row in found.items() if row["remarks"]}
+    assert remarks.pop("broken").startswith("not a notebook: ")
+    assert remarks == {
+        "endless": "time",
+        "hog": "memory",
+        "renamed": "expected tiny.ipynb, got mine.ipynb",
+        "remover": "no cell double-check",
+        "quitter": "the kernel died",
+        "blind": "replaces what tests stand on",
+    }
+    assert all(row["of"] == "5" for row in found.values())
+    assert contents(tiny) == before
+    assert (tiny.parent / "home" / "thesis.txt").exists()
+
+
+def test_a_later_submission_replaces_the_points_of_an_earlier_one(tmp_path):
+    path = tmp_path / "tiny.ipynb"
+    nbformat.write(source_notebook(), path)
+    course.make([path], tmp_path)
+    folder = tmp_path / "autograde"
+    hand_in(folder, "someone", answered(source_notebook(), RIGHT))
+    assert grades(folder, "--without-box")["someone"]["sum"] == "5"
+    course.make([path], tmp_path)  # what students handed in stays
+    (folder / "submitted/someone/tiny/tiny.ipynb").write_text("{}")
+    assert grades(folder, "--without-box")["someone"]["sum"] == "0"
+
+
+def test_the_source_passes_nbgrader_and_what_students_get_does_not(tmp_path):
+    notebook, path = source_notebook(), tmp_path / "tiny.ipynb"
+    for edition, passes in (
+        (notebook, True),
+        (course.student_edition(notebook), False),
+    ):
+        nbformat.write(edition, path)
+        done = run("nbgrader", "validate", path)
+        assert ("Success!" in done.stdout) == passes, done.stdout + done.stderr
+
+
+@linux
+def test_a_chapter_is_graded_and_patched_tests_earn_nothing(tmp_path):
+    path = EXERCISES / "04-gaussian-kl.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    course.make([path], tmp_path)
+    solutions = {
+        cell.metadata.nbgrader.grade_id.removesuffix("-answer"): cell.source
+        for cell in notebook.cells
+        if cell.metadata.get("nbgrader", {}).get("solution")
+    }
+    folder = tmp_path / "autograde"
+    hand_in(folder, "right", answered(notebook, solutions))
+    patch = (
+        "from vae_lib import checks\n"
+        "check.closed_form = checks.compare = lambda *a, **k: None\n"
+        "def kl_to_prior(mu, logvar): return mu.sum(-1)\n"
+    )
+    hand_in(folder, "friendly", answered(notebook, solutions | {"closed-form": patch}))
+    patch += "torch.testing.assert_close = torch.allclose = lambda *a, **k: True\n"
+    hand_in(folder, "patcher", answered(notebook, solutions | {"closed-form": patch}))
+    found = grades(folder)
+    assert found["right"]["sum"] == found["right"]["of"] == "10"
+    assert found["friendly"]["closed-form"] == "0"
+    assert found["friendly"]["general"] == "3"
+    assert found["patcher"]["sum"] == "0"
+    assert found["patcher"]["remarks"] == "replaces what tests stand on"
+
+
+@linux
+def test_a_course_that_the_box_would_show_is_refused(tiny, monkeypatch):
+    for name in ("JUPYTER_PATH", "JUPYTER_RUNTIME_DIR"):  # set again after the test
+        monkeypatch.setenv(name, "")
+    options = argparse.Namespace(without_box=False, memory=8, seconds=60, course=tiny)
+    assert graded_run.why_no_box(options) == ""
+    options.course = Path(sys.prefix)
+    assert str(options.course) in graded_run.why_no_box(options)
+
+
+@pytest.mark.parametrize("assignment", ["tiny", "other"])
+def test_what_cannot_be_graded_is_refused_in_one_line(tiny, assignment):
+    """Without a box, or without such an assignment."""
+    environment = os.environ | {"PATH": "/nowhere"}
+    done = run("tools.grade", tiny, assignment, env=environment)
+    assert done.returncode == 2
+    words = "--without-box" if assignment == "tiny" else "got 'other'"
+    assert words in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
