@@ -47,7 +47,8 @@ KEEP = """() => {
 
 DRAWN = """box => {
   box.querySelector(".live-body").live.draw();
-  return [...box.querySelectorAll("canvas")].map(canvas =>
+  const all = [...box.querySelectorAll("canvas")];
+  return all.filter(canvas => canvas.clientWidth).map(canvas =>
     [canvas.toDataURL(), canvas.clientWidth, canvas.getAttribute("aria-label")]);
 }"""
 
@@ -76,7 +77,9 @@ NUMBER = """pages => {
 def live_figures(tab: Tab) -> dict[str, list]:
     """By identifier, what each canvas of a live figure shows: image, width, label."""
     drawn = {}
-    tab = tab.context.browser.new_page(device_scale_factor=3)
+    tab = tab.context.browser.new_page(
+        device_scale_factor=3, viewport={"width": 640, "height": 900}
+    )
     for page in single_page.pages():
         path = single_page.SITE / f"{page.name}.html"
         if 'class="live ' not in path.read_text("utf-8"):
