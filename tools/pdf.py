@@ -36,13 +36,16 @@ FIT = """() => {
 }"""
 
 # What is kept on one page: short paragraphs, since a line alone at the top of a page
-# is easily overlooked, and tables of at most a third of it.
+# is easily overlooked, and tables of at most a third of it. Square figures are crowded:
+# print.css lets them be taller than others.
 KEEP = """() => {
   for (const text of document.querySelectorAll("p"))
     if (text.offsetHeight < 3.5 * parseFloat(getComputedStyle(text).lineHeight))
       text.classList.add("whole");
   for (const table of document.querySelectorAll("table"))
     if (table.offsetHeight < 310) table.classList.add("whole");
+  for (const image of document.querySelectorAll(".cell_output img"))
+    if (image.naturalWidth < 1.3 * image.naturalHeight) image.classList.add("square");
 }"""
 
 DRAWN = """box => {
