@@ -145,7 +145,8 @@ def test_figures_of_the_pages_are_drawn_by_the_code_that_is_there(tmp_path):
         if name.endswith(".svg"):
             assert drawn.read_bytes() == committed.read_bytes(), "run tools/diagrams.py"
         else:
-            a, b = (np.asarray(Image.open(p), dtype=float) for p in (drawn, committed))
+            pictures = (Image.open(p).convert("RGB") for p in (drawn, committed))
+            a, b = (np.asarray(picture, dtype=float) for picture in pictures)
             assert a.shape == b.shape and np.abs(a - b).mean() < 0.5, name
 
 

@@ -3,11 +3,13 @@
 import re
 import unicodedata
 import zipfile
+from base64 import b64decode
 from io import BytesIO
 
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from PIL import Image
 from pypdf import PdfReader
 from pypdf.generic import Destination
 
@@ -17,6 +19,7 @@ pytestmark = pytest.mark.book
 
 SITE = single_page.SITE
 A4_POINTS = (595, 842)
+FOOT = 55  # points; the number of the page stands lower
 TOC = (single_page.ROOT / "_toc.yml").read_text("utf-8")
 NAMES = re.findall(r"(?:root|file): (\S+)", TOC)
 
@@ -115,12 +118,27 @@ def test_every_figure_is_loaded(site, tab):
     there = [image for article in site.values() for image in article.select("img")]
     assert len(there) > 60
     loaded = tab.evaluate(
-        """() => [...document.querySelectorAll("article img")]
+        """() => [...document.querySelectorAll("article img:not(.drawn > *)")]
           .filter(image => image.complete && image.naturalWidth)
           .map(image => image.src)"""
     )
     names = [image["src"].rpartition("/")[2] for image in there]
     assert [address.rpartition("/")[2] for address in loaded] == names
+
+
+def test_live_figures_stand_still_on_paper(site, tab):
+    drawn = tab.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll(".live")].map(box =>
+          [box.id, [...box.querySelectorAll(".drawn img")].map(image => image.src)]))"""
+    )
+    assert set(drawn) == {
+        f"{name}:{box['id']}" for name in site for box in site[name].select(".live")
+    }
+    for name, addresses in drawn.items():
+        assert addresses, name
+        for address in addresses:
+            image = Image.open(BytesIO(b64decode(address.partition(",")[2])))
+            assert len(image.getcolors(10**7)) > 20, name  # not an empty canvas
 
 
 def test_nothing_sticks_out_of_the_page(tab):
@@ -198,6 +216,21 @@ def test_no_page_holds_a_line_alone(book, pages):
     for number in range(2, len(pages)):  # after the title and the contents
         picture = "/XObject" in book.pages[number]["/Resources"]
         assert picture or len(pages[number].splitlines()) > 3, number + 1
+
+
+def test_no_title_stands_last_on_a_page(book):
+    last = {}  # title of each page: where it stands, in points from the foot
+    for _, entry in flat(book.outline):
+        last[book.get_destination_page_number(entry)] = entry.title, float(entry.top)
+    for number, (title, top) in last.items():
+        heights = []
+
+        def see(text, matrix, line, *_, heights=heights):
+            if text.strip():
+                heights.append(line[4] * matrix[1] + line[5] * matrix[3] + matrix[5])
+
+        book.pages[number].extract_text(visitor_text=see)
+        assert any(FOOT < height < top - 25 for height in heights), (number + 1, title)
 
 
 def test_links_of_the_pdf_lead_to_its_own_places_or_to_the_web(book):

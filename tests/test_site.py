@@ -55,6 +55,12 @@ def test_nothing_is_loaded_from_elsewhere(path, page):
     assert not re.search(r"unpkg|jsdelivr|cdnjs|googleapis", path.read_text("utf-8"))
 
 
+def test_scripts_do_not_hold_up_the_page(page):
+    for script in page.head.find_all("script", src=True):
+        at_once = "documentation_options" in script["src"]  # used by the next line
+        assert script.has_attr("defer") or at_once, script
+
+
 def test_stylesheets_load_nothing_from_elsewhere():
     for path in SITE.rglob("*.css"):
         assert not re.search(

@@ -2,6 +2,7 @@
 
     python -m tools.pdf     from _build/html, into _build/vae-book.pdf
 
+The live figures stand still on paper, as they are when a reader comes to them.
 Chromium sets the formulas and prints three times: to see which articles end on a page
 of a few lines, which are then set tighter; to learn the page numbers for the table of
 contents; and for good.
@@ -34,6 +35,38 @@ FIT = """() => {
   }
 }"""
 
+# What is kept on one page: short paragraphs, since a line alone at the top of a page
+# is easily overlooked, and tables of at most a third of it. Square figures are crowded:
+# print.css lets them be taller than others.
+KEEP = """() => {
+  for (const text of document.querySelectorAll("p"))
+    if (text.offsetHeight < 3.5 * parseFloat(getComputedStyle(text).lineHeight))
+      text.classList.add("whole");
+  for (const table of document.querySelectorAll("table"))
+    if (table.offsetHeight < 310) table.classList.add("whole");
+  for (const image of document.querySelectorAll(".cell_output img"))
+    if (image.naturalWidth < 1.3 * image.naturalHeight) image.classList.add("square");
+}"""
+
+DRAWN = """box => {
+  box.querySelector(".live-body").live.draw();
+  const all = [...box.querySelectorAll("canvas")];
+  return all.filter(canvas => canvas.clientWidth).map(canvas =>
+    [canvas.toDataURL(), canvas.clientWidth, canvas.getAttribute("aria-label")]);
+}"""
+
+SHOW = """figures => Promise.all(Object.entries(figures).flatMap(([name, drawn]) => {
+  const row = document.createElement("div");
+  row.className = "drawn";
+  document.getElementById(name).append(row);
+  return drawn.map(([address, width, label]) => {
+    const image = new Image();
+    [image.src, image.alt, image.style.width] = [address, label, 0.75 * width + "px"];
+    row.append(image);
+    return image.decode();
+  });
+}))"""
+
 TIGHTEN = """names => {
   for (const name of names) document.getElementById(name).classList.add("tight");
 }"""
@@ -44,6 +77,28 @@ NUMBER = """pages => {
 }"""
 
 
+def live_figures(tab: Tab) -> dict[str, list]:
+    """By identifier, what each canvas of a live figure shows: image, width, label."""
+    drawn = {}
+    tab = tab.context.browser.new_page(
+        device_scale_factor=3, viewport={"width": 640, "height": 900}
+    )
+    for page in single_page.pages():
+        path = single_page.SITE / f"{page.name}.html"
+        if 'class="live ' not in path.read_text("utf-8"):
+            continue
+        tab.goto(path.as_uri())
+        for box in tab.locator(".admonition.live").all():
+            name = box.get_attribute("id")
+            box.scroll_into_view_if_needed()
+            tab.wait_for_function(
+                "name => document.querySelector(`#${name} .live-body`)?.live", arg=name
+            )
+            drawn[f"{page.name}:{name}"] = box.evaluate(DRAWN)
+    tab.close()
+    return drawn
+
+
 def set_type(tab: Tab, path: Path) -> None:
     """Open the single page as it will be printed, with all formulas set."""
     tab.set_default_timeout(600_000)  # ms; a busy machine may need minutes
@@ -51,7 +106,9 @@ def set_type(tab: Tab, path: Path) -> None:
     tab.emulate_media(media="print")
     tab.goto(path.as_uri())
     tab.evaluate("() => MathJax.startup.promise.then(() => document.fonts.ready)")
+    tab.evaluate(SHOW, live_figures(tab))
     tab.evaluate(FIT)
+    tab.evaluate(KEEP)
 
 
 def starts(book: PdfReader) -> dict[str, int]:

@@ -74,10 +74,20 @@ def mend(app: Sphinx, pagename: str, templatename, context: dict, doctree) -> No
     for pattern, right in LINE_BREAKS:
         if "body" in context:
             context["body"] = re.sub(pattern, right, context["body"])
+    if pagename != "search":  # scripts of its own follow these at once
+        tag = context["js_tag"]
+        context["js_tag"] = lambda script: _waiting(tag(script))
     sidebar = context["generate_toctree_html"]
     context["generate_toctree_html"] = lambda kind, **options: _with_names(
         sidebar(kind, **options)
     )
+
+
+def _waiting(script: str) -> str:
+    """The tag of a script that runs when the page is there, unless a line needs it."""
+    if " src=" not in script or "defer" in script or "documentation_options" in script:
+        return script
+    return script.replace("<script ", '<script defer="defer" ', 1)
 
 
 def _first_paragraph(doctree) -> str:
