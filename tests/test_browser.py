@@ -310,8 +310,9 @@ def test_search_finds_every_term_of_the_glossary(open_page):
     for term in terms:
         found = search.evaluate(
             """async term => {
+                document.getElementById("search-results").replaceChildren();
                 Search.performSearch(term);
-                const list = () => document.querySelectorAll(".search li a");
+                const list = () => document.querySelectorAll("#search-results li a");
                 for (let i = 0; i < 200 && !list().length; i++)
                     await new Promise(resolve => setTimeout(resolve, 10));
                 return [...list()].map(link => link.href);
