@@ -2,6 +2,8 @@
 
 from statistics import median
 
+from axe_playwright_python.sync_playwright import Axe
+
 from tools.notebooks import ROOT
 
 BOOK = ROOT / "_build" / "html" / "book"
@@ -69,6 +71,25 @@ class LiveFigure:
 
     def canvas(self, index: int = 0):
         return self.body.locator("canvas").nth(index)
+
+    def check_fits_and_has_no_barrier(self) -> None:
+        """A finger hits each control, nothing sticks out, and axe finds nothing."""
+        root = "document.documentElement"
+        widths = f"[{root}.scrollWidth, {root}.clientWidth]"
+        page_is, window_is = self.page.evaluate(widths)
+        assert page_is == window_is
+        inside = self.body.bounding_box()
+        controls = self.body.locator("canvas, input, select, button").all()
+        boxes = [control.bounding_box() for control in controls]
+        for box in filter(None, boxes):  # none: hidden in this mode
+            assert box["height"] >= 24 and box["width"] >= 24
+            assert inside["x"] <= box["x"]
+            assert box["x"] + box["width"] <= inside["x"] + inside["width"]
+        rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+        options = {"preload": False, "runOnly": {"type": "tag", "values": rules}}
+        name = self.box.get_attribute("id")
+        found = Axe().run(self.page, context=f"#{name}", options=options)
+        assert found.violations_count == 0, found.generate_report()
 
     def drag(self, start, end, index: int = 0) -> None:
         """Move the mouse, held down, between two points: fractions of the canvas."""

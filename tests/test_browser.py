@@ -310,10 +310,14 @@ def test_search_finds_every_term_of_the_glossary(open_page):
     for term in terms:
         found = search.evaluate(
             """async term => {
+                document.getElementById("search-results").replaceChildren();
                 Search.performSearch(term);
-                const list = () => document.querySelectorAll(".search li a");
-                for (let i = 0; i < 200 && !list().length; i++)
+                const list = () => document.querySelectorAll("#search-results li a");
+                // All results, lest the last come among those of the next term.
+                for (let seen = -1, still = 0; still < 10; seen = list().length) {
                     await new Promise(resolve => setTimeout(resolve, 10));
+                    still = list().length == seen ? still + 1 : 0;
+                }
                 return [...list()].map(link => link.href);
             }""",
             term,

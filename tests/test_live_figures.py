@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
 from live_figure import BOOK, LiveFigure
 from torch.distributions import Normal, kl_divergence
 
@@ -70,17 +69,7 @@ def test_nothing_is_loaded_before_it_is_scrolled_to(name, shared):
 def test_figure_is_accessible_and_fits_a_phone(name, theme, shared):
     figure = shared(name, width=375, theme=theme)
     assert figure.problems == [] and figure.text
-    assert figure.page.evaluate("document.documentElement.scrollWidth") == 375
-    inside = figure.body.bounding_box()
-    for element in figure.body.locator("canvas, input, select, button").all():
-        box = element.bounding_box()
-        assert box["height"] >= 24 and box["width"] >= 24  # fingers hit it
-        assert inside["x"] <= box["x"]
-        assert box["x"] + box["width"] <= inside["x"] + inside["width"]
-    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-    options = {"preload": False, "runOnly": {"type": "tag", "values": rules}}
-    found = Axe().run(figure.page, context=f"#{name}", options=options)
-    assert found.violations_count == 0, found.generate_report()
+    figure.check_fits_and_has_no_barrier()
 
 
 def luminance(colour):
