@@ -23,16 +23,16 @@ def kills(request) -> int:
 
 
 @pytest.fixture(autouse=True)
-def seed() -> None:
+def fresh_torch():
+    """The seed, and the default type, which a notebook that ran here may have set."""
     torch.manual_seed(0)
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture
-def double_precision():
+def double_precision(fresh_torch) -> None:
     """Tensors of float64 where none is said, for tests that hold to many digits."""
     torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture
