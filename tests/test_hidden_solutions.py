@@ -22,8 +22,11 @@ FOLDED = re.compile(r"^```+\{solution\} (\S+)\n(?::.*\n)*\n(.*?)^```", re.M | re
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The site that `make book SOLUTIONS=hide` builds, in a folder of its own."""
+    """The site that `make book SOLUTIONS=hide` builds where the whole one was."""
     out = tmp_path_factory.mktemp("hidden")
+    earlier = out / "_build" / "html" / "_sources" / "book" / "03-elbo.md"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("the solutions", "utf-8")
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
     options = ["--all", "-W", "-n", "--keep-going", "--path-output", str(out)]
     done = subprocess.run(

@@ -16,6 +16,7 @@ from tools import notebooks as tool
 pytestmark = pytest.mark.book
 
 PATHS = sorted(tool.NOTEBOOKS.glob("*.ipynb"))
+EVERY = [*PATHS, *sorted(tool.EXERCISES.glob("*.ipynb"))]
 NOT_PORTABLE = {
     "a MyST directive": re.compile(r"^\s*(```+|:::+)\s*\{", re.MULTILINE),
     "a MyST role": re.compile(r"\{[\w:-]+\}`"),
@@ -61,9 +62,14 @@ def test_there_are_notebooks():
     assert PATHS
 
 
-@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
-def notebook(request):
-    return read(request.param)
+@pytest.fixture(params=EVERY, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return read(path)
 
 
 def test_outputs_come_from_the_code_that_is_shown(notebook):
@@ -117,19 +123,19 @@ def test_markdown_is_plain(notebook):
                 assert not pattern.search(cell.source), f"{cell.id} has {what}"
 
 
-def test_links_lead_to_files_of_this_book(notebook):
-    for cell in notebook.cells:
+def test_links_lead_to_files_of_this_book(path):
+    for cell in read(path).cells:
         if cell.cell_type == "markdown":
             for target in re.findall(r"\]\(([^)#]+)", cell.source):
                 web = target.startswith("https://")
-                assert web or (tool.NOTEBOOKS / target).exists(), target
+                assert web or (path.parent / target).exists(), target
 
 
 def test_metadata_are_normalised(notebook):
     assert set(notebook.metadata) == {"kernelspec", "language_info", "vae_lib"}
     assert notebook.metadata.kernelspec.name == "python3"
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"mystnb", "tags"}, cell.id
+        assert set(cell.metadata) <= {"mystnb", "nbgrader", "tags"}, cell.id
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -146,14 +152,14 @@ def test_cells_are_short(path):
 
 
 def test_one_setup_cell_the_same_everywhere():
-    found = [[cell.source for cell in setup_cells(read(path))] for path in PATHS]
+    found = [[cell.source for cell in setup_cells(read(path))] for path in EVERY]
     assert all(len(sources) == 1 for sources in found)
     assert len({sources[0] for sources in found}) == 1
     assert len(found[0][0].splitlines()) <= 14
 
 
 def test_all_notebooks_together_stay_small():
-    assert sum(path.stat().st_size for path in PATHS) <= 8_000_000
+    assert sum(path.stat().st_size for path in EVERY) <= 8_000_000
 
 
 def test_setup_cell_refuses_in_one_line_where_nothing_can_be_installed(tmp_path):

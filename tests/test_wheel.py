@@ -15,12 +15,14 @@ import pytest
 
 import vae_lib
 from tools.configure import configure
-from tools.notebooks import LIBRARY, NOTEBOOKS, ROOT
+from tools.course import student_edition
+from tools.notebooks import EXERCISES, LIBRARY, NOTEBOOKS, ROOT
 from vae_lib.checkpoints import PRETRAINED
 
 pytestmark = pytest.mark.book
 
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
+EXERCISE_PATHS = sorted(EXERCISES.glob("*.ipynb"))
 NO_NETWORK = """
 import sys
 
@@ -42,6 +44,20 @@ assert len(load_mnist("train").images) == 60_000
 assert len(load_mnist("test").images) == 10_000
 for name in PRETRAINED:
     load_pretrained(name)
+"""
+TO_THE_FIRST_STUB = """
+import json
+names = {}
+for source in json.loads(Path("cells.json").read_text()):
+    try:
+        exec(source, names)
+    except NotImplementedError:
+        break
+    except AssertionError as error:
+        assert "replace the stub" in str(error)
+        break
+else:
+    raise AssertionError("no stub was met")
 """
 PIP = """
 import json, os, sys, zipfile
@@ -137,6 +153,16 @@ def test_data_and_trained_models_load_from_the_wheel(site, tmp_path):
 def test_a_notebook_starts_anywhere_with_the_wheel(path, site, tmp_path):
     """In a bare folder, outside of the repository, without a network."""
     run(NO_NETWORK + start(path) + FROM_THE_WHEEL, tmp_path, site=site)
+
+
+@pytest.mark.parametrize("path", EXERCISE_PATHS, ids=lambda path: path.stem)
+def test_a_students_notebook_runs_to_its_first_stub(path, site, tmp_path):
+    """In a bare folder with the wheel alone; there a check asks for an answer."""
+    cells = student_edition(nbformat.read(path, 4)).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    (tmp_path / "cells.json").write_text(json.dumps(sources), "utf-8")
+    code = NO_NETWORK + FROM_THE_WHEEL + TO_THE_FIRST_STUB
+    run(code, tmp_path, site=site, MPLBACKEND="agg")
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)

@@ -8,6 +8,8 @@ the sources that a page offers to download.
 
 import os
 import re
+import shutil
+from pathlib import Path
 
 import nbformat
 from sphinx.application import Sphinx
@@ -25,8 +27,10 @@ def hidden() -> bool:
 
 
 def configure(app: Sphinx, config: Config) -> None:
-    """Copy no sources into a site without solutions: they hold them all."""
+    """Leave no sources in a site without solutions: they hold them all."""
     config.html_copy_source = not hidden()
+    if hidden():
+        shutil.rmtree(Path(app.outdir, "_sources"), ignore_errors=True)
 
 
 def leave_out(app: Sphinx, document: str, content: list[str]) -> None:
@@ -37,6 +41,8 @@ def leave_out(app: Sphinx, document: str, content: list[str]) -> None:
             source = HIDDEN.sub("", cell.source)
             source = SOLUTION.sub(STUB, source) if hidden() else source
             cell.source = MARKS.sub("", source).rstrip("\n")
+            if hidden() and cell.metadata.get("nbgrader", {}).get("grade"):
+                cell.outputs = []  # they say that the answer is right
         content[0] = nbformat.writes(notebook)
     elif hidden():
         content[0] = FOLDED.sub("", content[0])
