@@ -18,7 +18,6 @@ pytestmark = pytest.mark.book
 
 ALL_PAGES = [*PAGES, SITE / "search.html", *SITE.glob("404.html")]
 WIDTHS = (1300, 375)
-THEMES = ("light", "dark")
 RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
     "rules": {"label-content-name-mismatch": {"enabled": True}},
@@ -104,6 +103,26 @@ def stray_signs(page):
             const { right } = formula.getBoundingClientRect();
             if (sign.getBoundingClientRect().left < right - 2)
                 faults.push(`alone on its line: ${next.data.slice(0, 40)}`);
+        }
+        return faults;
+    }""")
+
+
+def covered_words(page):
+    """Titles that unfold whose words lie under their button or an icon."""
+    return page.evaluate("""() => {
+        const faults = [], words = document.createRange();
+        for (const title of document.querySelectorAll(".toggle > .admonition-title")) {
+            const button = title.querySelector(".toggle-button");
+            const covers = button.getBoundingClientRect();
+            words.setStart(title, 0);
+            words.setEndBefore(button);
+            for (const { left, right, top, bottom } of words.getClientRects())
+                if (left < covers.right && right > covers.left
+                    && top < covers.bottom && bottom > covers.top)
+                    faults.push(`under its button: ${title.textContent}`);
+            if (getComputedStyle(title, "::after").content != "none")
+                faults.push(`under an icon: ${title.textContent}`);
         }
         return faults;
     }""")
@@ -225,17 +244,10 @@ def keyboard_faults(page):
     ]
 
 
-@pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_sticks_out(page, width, theme):
-    show(page, width, theme)
-    none(sticking_out(page))
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_no_line_begins_with_a_comma(page, width):
+def test_everything_has_its_place(page, width):
     show(page, width, "light")
-    none(stray_signs(page))
+    none(sticking_out(page) + stray_signs(page) + covered_words(page))
 
 
 def test_maths_is_set(page):
@@ -367,6 +379,18 @@ DEFECTS = [
         stray_signs,
         PUT,
         "<p style='width: 0'><b class='math' style='display: inline-block'>z</b>, y",
+    ),
+    (
+        covered_words,
+        PUT,
+        "<div class='admonition toggle'><p class='admonition-title'>the question"
+        "<button class='toggle-button' style='left: 3rem'></button>",
+    ),
+    (
+        covered_words,
+        PUT,
+        "<style>.admonition-title::after { content: 'x' }</style><div class='toggle'>"
+        "<p class='admonition-title'>y<button class='toggle-button'></button>",
     ),
     (alarms, "console.{}('told')", "error"),
     (alarms, "console.{}('told')", "warn"),
