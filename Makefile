@@ -23,7 +23,8 @@ book: $(INSTALLED)
 	@echo "To open:  file://$(CURDIR)/$(SITE)/index.html"
 
 test: browser check execute book
-	TQDM_DISABLE=1 $(BIN)/pytest -m "book or long"
+	TQDM_DISABLE=1 $(BIN)/pytest --numprocesses=2 --dist loadfile -m "book and not long"
+	TQDM_DISABLE=1 $(BIN)/pytest -m long
 
 # One that is installed; else Playwright's download; else Debian's, where apt-get may.
 browser: $(INSTALLED)
@@ -44,7 +45,8 @@ NBVAL := --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider
 execute: $(INSTALLED)
 	TQDM_DISABLE=1 $(BIN)/pytest --nbval $(NBVAL) notebooks/0[1-5]-*.ipynb
 	TQDM_DISABLE=1 $(BIN)/pytest --nbval-lax $(NBVAL) \
-	  $(filter-out $(wildcard notebooks/0[1-5]-*),$(wildcard notebooks/*.ipynb))
+	  $(filter-out $(wildcard notebooks/0[1-5]-*),$(wildcard notebooks/*.ipynb)) \
+	  notebooks/exercises/*.ipynb
 
 # The offline editions: the book on paper, and the site to unzip and open anywhere.
 pdf: book browser

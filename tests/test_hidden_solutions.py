@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 from tools import course
 from tools.notebooks import EXERCISES, ROOT
 
-pytestmark = [pytest.mark.book, pytest.mark.long]
+pytestmark = pytest.mark.book
 
 SOLVED = {path.stem: path for path in EXERCISES.glob("*.ipynb")}
 FOLDED = re.compile(r"^```+\{solution\} (\S+)\n(?::.*\n)*\n(.*?)^```", re.M | re.S)

@@ -103,6 +103,7 @@ def test_figure_follows_a_change_of_theme(open_page):
     )
 
 
+@pytest.mark.long  # alone: another process on this machine would slow the figure down
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_frame_takes_less_than_16_milliseconds(name, shared):
     assert shared(name).frame_time() < 16
