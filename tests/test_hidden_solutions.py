@@ -65,6 +65,7 @@ def test_notebooks_have_stubs_and_no_line_of_a_solution(site, name):
     cells = nbformat.read(SOLVED[name], as_version=4).cells
     answers = sum(len(course.SOLUTION.findall(cell.source)) for cell in cells)
     assert built.count("raiseNotImplementedError()") == answers > 0
+    assert "asolution" not in built  # no prompt to unfold one
     kept = "".join(
         course.HIDDEN.sub("", course.SOLUTION.sub("", c.source)) for c in cells
     )

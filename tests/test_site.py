@@ -8,7 +8,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from tools.notebooks import NOTEBOOKS, ROOT
+from tools.notebooks import EXERCISES, NOTEBOOKS, ROOT
 
 pytestmark = pytest.mark.book
 
@@ -105,24 +105,39 @@ def test_page_has_one_title_a_language_and_no_leak(path, page):
     assert not re.search(r"/home/|/root/|/Users/|ipykernel_", page.get_text())
 
 
-@pytest.mark.parametrize("source", sorted(NOTEBOOKS.glob("*.ipynb")), ids=str)
+def built(source):
+    """The page that a notebook becomes."""
+    return SITE / source.relative_to(ROOT).with_suffix(".html")
+
+
+@pytest.mark.parametrize("source", sorted(NOTEBOOKS.rglob("*.ipynb")), ids=str)
 def test_notebook_page_shows_its_figures(source):
-    page = BeautifulSoup(
-        (SITE / "notebooks" / f"{source.stem}.html").read_text("utf-8"), "html.parser"
-    )
+    page = BeautifulSoup(built(source).read_text("utf-8"), "html.parser")
     n_figures = source.read_text("utf-8").count('"image/png"')
     assert len(page.select(".cell_output img")) == n_figures > 0
     assert not page.select(".cell_output .stderr, .cell_output .traceback")
 
 
+@pytest.mark.parametrize("source", sorted(EXERCISES.glob("*.ipynb")), ids=str)
+def test_solutions_of_a_notebook_are_folded_and_marks_are_not_shown(source):
+    page = BeautifulSoup(built(source).read_text("utf-8"), "html.parser")
+    folded = page.select("details.hide")
+    prompts = [fold.summary.get_text(" ", strip=True) for fold in folded]
+    answers = source.read_text("utf-8").count('"solution": true')
+    assert sum("solution" in prompt for prompt in prompts) == answers > 0
+    assert len(folded) == answers + 1  # the setup cell
+    assert "###" not in page.find("article").get_text()
+
+
 def test_colab_buttons_open_files_that_are_published():
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
     repository = config.get("repository", {}).get("url", "")
-    for source in sorted(NOTEBOOKS.glob("*.ipynb")):
-        html = (SITE / "notebooks" / f"{source.stem}.html").read_text("utf-8")
+    for source in sorted(NOTEBOOKS.rglob("*.ipynb")):
+        html = built(source).read_text("utf-8")
         links = re.findall(
             r"https://colab\.research\.google\.com/github/([^\"]+)", html
         )
         owner = repository.removeprefix("https://github.com/")
-        expected = f"{owner}/blob/gh-pages/notebooks/{source.name}"
+        path = source.relative_to(ROOT).as_posix()
+        expected = f"{owner}/blob/gh-pages/{path}"
         assert set(links) == ({expected} if repository else set())

@@ -18,6 +18,10 @@ from sphinx.config import Config
 from tools.course import HIDDEN, SOLUTION, STUB
 
 FOLDED = re.compile(r"^(```+)\{solution\} .*?^\1\n", re.MULTILINE | re.DOTALL)
+PROMPTS = {
+    "code_prompt_show": "Show a solution",
+    "code_prompt_hide": "Hide the solution",
+}
 MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 
 
@@ -41,7 +45,12 @@ def leave_out(app: Sphinx, document: str, content: list[str]) -> None:
             source = HIDDEN.sub("", cell.source)
             source = SOLUTION.sub(STUB, source) if hidden() else source
             cell.source = MARKS.sub("", source).rstrip("\n")
-            if hidden() and cell.metadata.get("nbgrader", {}).get("grade"):
+            mark = cell.metadata.get("nbgrader", {})
+            if mark.get("solution") and hidden():
+                cell.metadata.tags.remove("hide-input")  # a stub need not be unfolded
+            elif mark.get("solution"):
+                cell.metadata.mystnb = PROMPTS
+            elif mark.get("grade") and hidden():
                 cell.outputs = []  # they say that the answer is right
         content[0] = nbformat.writes(notebook)
     elif hidden():
