@@ -135,7 +135,14 @@ def publish(app: Sphinx, config: Config) -> None:
     )
 
 
+def without_numbers(app: Sphinx, what, name, member, options, lines: list) -> None:
+    """Do not document the fields of a named tuple by their numbers."""
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("autodoc-process-docstring", without_numbers)
     # The theme's functions and those that draw cards run at 500.
     app.connect("html-page-context", describe, priority=400)
     app.connect("html-page-context", mend, priority=600)
