@@ -223,7 +223,7 @@ def test_readme_lists_every_chapter():
 def copy_of_what_is_configured(folder):
     shutil.copy(ROOT / "_config.yml", folder)
     shutil.copytree(notebook_tool.NOTEBOOKS, folder / "notebooks")
-    return sorted((folder / "notebooks").glob("*.ipynb"))
+    return sorted((folder / "notebooks").rglob("*.ipynb"))
 
 
 def test_configure_points_buttons_and_setup_cells_to_the_repository(tmp_path):

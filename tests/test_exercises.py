@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import torch
 
 from tools import course
 from tools import notebooks as tool
+from tools.configure import configure
 
 pytestmark = pytest.mark.book
 
@@ -144,6 +146,33 @@ def test_links_of_students_lead_to_the_published_book_or_are_text():
         "the [page](https://o.github.io/r/book/03-elbo.html#eq-elbo) and the "
         "[notebook](https://o.github.io/r/notebooks/03-elbo.html)"
     )
+
+
+def test_links_of_a_configured_copy_lead_to_its_site(tmp_path, monkeypatch):
+    shutil.copy(tool.ROOT / "_config.yml", tmp_path)
+    monkeypatch.setattr(course, "ROOT", tmp_path)
+    for repository, site in (
+        ("Some-One/a-fork", "https://some-one.github.io/a-fork/"),
+        ("", ""),
+    ):
+        configure(tmp_path, repository)
+        assert course.site_address() == site
+
+
+@pytest.mark.parametrize(
+    "chapters, made",
+    [
+        ("1", ["01-latent-variables"]),
+        ("07 03", ["03-elbo", "07-vae"]),
+        ("spot-the-bug 12-scaling-up", ["12-scaling-up", "spot-the-bug"]),
+        ("", [path.stem for path in PATHS]),
+    ],
+)
+def test_chapters_are_chosen_by_number_or_name(chapters, made, tmp_path, monkeypatch):
+    arguments = ["course", *chapters.split(), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    course.main()
+    assert sorted(path.stem for path in (tmp_path / "student").iterdir()) == made
 
 
 def test_an_unknown_chapter_is_refused_in_one_line(tmp_path):

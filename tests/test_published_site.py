@@ -23,7 +23,7 @@ ADDRESS = "https://some-one.github.io/a-fork/"
 GITHUB = "https://github.com/Some-One/a-fork"
 SOURCES = sorted(
     path.relative_to(ROOT)
-    for path in [*(ROOT / "book").glob("*.md"), *NOTEBOOKS.glob("*.ipynb")]
+    for path in [*(ROOT / "book").glob("*.md"), *NOTEBOOKS.rglob("*.ipynb")]
 )
 
 

@@ -90,15 +90,9 @@ def relinked(source: str, site: str) -> str:
 
 
 def site_address() -> str:
-    """Where the configured repository publishes the book; empty if there is none."""
+    """Where the book is published; empty if no repository is configured."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-    repository = config.get("repository", {}).get("url", "")
-    if not repository:
-        return ""
-    owner, name = repository.removeprefix("https://github.com/").split("/")
-    return f"https://{owner}.github.io/" + (
-        "" if name == f"{owner}.github.io" else f"{name}/"
-    )
+    return config["html"].get("baseurl", "")
 
 
 def exercises(notebook: NotebookNode) -> list[dict[str, str]]:
@@ -149,15 +143,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     known = {path.stem: path for path in sorted(EXERCISES.glob("*.ipynb"))}
-    chosen = {
-        name: path
-        for name, path in known.items()
-        if not arguments.chapters or name.startswith(tuple(arguments.chapters))
-    }
+    chosen = set() if arguments.chapters else set(known)
     for chapter in arguments.chapters:
-        if not any(name.startswith(chapter) for name in known):
+        named = {n for n in known if f"{n}-".startswith(f"{chapter.zfill(2)}-")}
+        if not named:
             parser.error(f"expected chapters of {', '.join(known)}, got {chapter!r}")
-    make(list(chosen.values()), arguments.out)
+        chosen |= named
+    make([known[name] for name in sorted(chosen)], arguments.out)
     print(f"{len(chosen)} notebooks for each of student, instructor, autograde:")
     print(arguments.out)
 
