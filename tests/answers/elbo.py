@@ -127,6 +127,7 @@ WRONG = {
         (lambda log_w, k: log_w.exp().reshape(-1, k).mean(1).log().mean(), "rounds"),
         (lambda log_w, k: groups_by_loop(log_w.reshape(k, -1).T.ravel(), k), "reshape"),
         (lambda log_w, k: groups_by_loop(log_w, len(log_w) // k), "k groups"),
+        (lambda w, k: (w.reshape(-1, k).logsumexp(0) - math.log(k)).mean(), "columns"),
         (softmaxed, "no lower bound"),
         (lambda log_w, k: log_w.reshape(-1, k).max(1).values.mean(), "largest"),
         (lambda log_w, k: log_w.reshape(-1, k).logsumexp(1) - math.log(k), "shape"),

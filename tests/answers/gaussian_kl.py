@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch.distributions import (
     Independent,
@@ -28,13 +29,19 @@ def by_loop(mu, logvar):
     return total
 
 
+def by_numpy(mu, logvar):
+    mu, logvar = mu.numpy(), logvar.numpy()
+    return (mu**2 + np.exp(logvar) - logvar - 1).sum(-1) / 2
+
+
 def inner(mu, logvar):
     return 1 + logvar - mu**2 - logvar.exp()
 
 
-def sampled(mu, logvar, n_samples, error=True, shift=0.0, mean_of="p"):
+def sampled(mu, logvar, n_samples, error=True, shift=0.0, mean_of="p", drawn_from="q"):
     std = torch.exp(logvar / 2)
-    z = mu + std * torch.randn(n_samples, len(mu))
+    noise = torch.randn(n_samples, len(mu))
+    z = mu + std * noise if drawn_from == "q" else noise
     log_p = Normal(shift, 1.0).log_prob(z if mean_of == "p" else z - mu)
     log_ratio = (Normal(mu, std).log_prob(z) - log_p).sum(-1)
     scale = math.sqrt(n_samples) if error else 1.0
@@ -53,6 +60,13 @@ def sampled_by_numpy(mu, logvar, n_samples):
 
 def sampled_with_tensors(mu, logvar, n_samples):
     return tuple(torch.tensor(float(v)) for v in sampled(mu, logvar, n_samples))
+
+
+def sampled_with_two_widths(mu, logvar, n_samples):
+    std = torch.exp(logvar / 2)
+    z = mu + std * torch.randn(n_samples, len(mu))
+    log_ratio = (Normal(mu, std**2).log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(-1)
+    return log_ratio.mean(), log_ratio.std() / math.sqrt(n_samples)
 
 
 def general(mean_q, cov_q, mean_p, cov_p):
@@ -80,9 +94,20 @@ def general_by_cholesky(mean_q, cov_q, mean_p, cov_p):
 
 
 RIGHT = {
-    "closed_form": [by_expm1, by_distributions, by_loop],
+    "closed_form": [
+        by_expm1,
+        by_distributions,
+        by_loop,
+        by_numpy,
+        lambda mu, logvar: by_expm1(mu, logvar).tolist(),
+    ],
     "from_samples": [sampled, sampled_by_numpy, sampled_with_tensors],
-    "general": [general, general_by_inverse, general_by_cholesky],
+    "general": [
+        general,
+        general_by_inverse,
+        general_by_cholesky,
+        lambda *a: general(*a).item(),
+    ],
     "std_for_price": [0.030212, torch.tensor(0.03021), 3.0212e-2],
 }
 WRONG = {
@@ -95,6 +120,13 @@ WRONG = {
         (lambda mu, logvar: -0.5 * inner(mu, 2 * logvar).sum(-1), "log sigma"),
         (lambda mu, std: -0.5 * (1 - std - mu**2 - std.exp()).sum(-1), "wrong sign"),
         (lambda mu, logvar: -0.5 * (1 + logvar - mu - logvar.exp()).sum(-1), "squared"),
+        (lambda mu, logvar: by_expm1(mu, logvar).mean(), "shape"),
+        (
+            lambda mu, logvar: (mu**2 + torch.exp(logvar / 2) - logvar - 1).sum(-1) / 2,
+            "is sigma",
+        ),
+        (lambda mu, logvar: (-0.5 * 1 + inner(mu, logvar) - 1).sum(-1), "brackets"),
+        (lambda mu, logvar: by_expm1(mu, logvar) - (mu**2).sum(-1), "cost something"),
         (lambda mu, logvar: None, "return"),
         (lambda mu, logvar: mu @ logvar.nope, "stopped"),
         ("a word", "function"),
@@ -103,8 +135,13 @@ WRONG = {
         (lambda *a: sampled(*a, error=False), "sqrt"),
         (lambda *a: sampled(*a, shift=0.5), "standard error"),
         (lambda *a: sampled(*a, mean_of="q"), "standard error"),
-        (lambda *a: (-sampled(*a)[0], sampled(*a)[1]), "standard errors"),
-        (lambda *a: sampled(*a)[0], "stopped"),
+        (lambda *a: (-sampled(*a)[0], sampled(*a)[1]), "minus the divergence"),
+        (lambda *a: sampled(*a, drawn_from="p"), "from p"),
+        (lambda *a: tuple(value / 2 for value in sampled(*a)), "average"),
+        (lambda mu, logvar, n: sampled(mu, 2 * logvar, n), "log sigma"),
+        (sampled_with_two_widths, "same mu and sigma"),
+        (lambda *a: sampled(*a)[0], "two numbers"),
+        (lambda *a: None, "return"),
         (lambda *a: (*sampled(*a), 0.0), "two numbers"),
     ],
     "general": [
@@ -118,7 +155,9 @@ WRONG = {
     "std_for_price": [
         (math.exp(-3), "two more terms"),
         (0.030212**2, "sigma^2"),
-        (0.0302, "too small"),
+        (0.0302, "fourth digit"),
+        (0.0303, "too large"),
+        (math.exp(-3.5), "fourth digit"),
         (1.0, "too large"),
         (math.nan, "is not it"),
         (torch.ones(2), "one number"),

@@ -57,7 +57,7 @@ def wrong_second(function):
 
 
 def linear_weights(x, weight, noise_std):
-    precision = 1 + weight.abs().sum() / noise_std**2
+    precision = 1 + weight.sum() / noise_std**2
     return (weight @ x) / noise_std**2 / precision, 1 / precision
 
 
@@ -112,6 +112,14 @@ WRONG = {
         (lambda *a: posterior_pixel_by_pixel(*a, power=1), "squared"),
         (lambda *a: posterior_pixel_by_pixel(*a, count=len(a[0])), "average"),
         (linear_weights, "enter the precision"),
+        (lambda *a: posterior_pixel_by_pixel(*a)[::-1], "comes first"),
+        (
+            lambda x, weight, s: (
+                (weight @ x) / s**2,
+                posterior_pixel_by_pixel(x, weight, s)[1],
+            ),
+            "divided by the precision",
+        ),
         (wrong_second(math.sqrt), "standard deviation"),
         (wrong_second(lambda variance: 1 / variance), "precision"),
         (lambda *a: posterior_pixel_by_pixel(*a)[0], "shape"),

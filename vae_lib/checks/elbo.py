@@ -33,7 +33,7 @@ def sampled_elbo(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
         "log q is missing: how much narrower than the prior is q? That is what the "
         "divergence charges for.": lambda lik, p, q: (lik + p).mean(0),
         "log p(z) is missing.": lambda lik, p, q: (lik - q).mean(0),
-        "log q enters with a minus: it stands under the weight's fraction.": (
+        "log q enters with a minus: the weight is divided by q.": (
             lambda lik, p, q: (lik + p + q).mean(0)
         ),
         "A mean over the codes, not a sum.": lambda *a: reference(*a) * len(a[0]),
@@ -141,8 +141,11 @@ def bound_from(answer: Callable[[Tensor, int], float]) -> None:
         "You have k groups: groups of k are wanted.": (
             lambda log_w, k: reference(log_w, len(log_w) // k)
         ),
-        "You weight the logarithms by the normalised weights: that has the right "
-        "gradient, but it is no lower bound.": by_weights,
+        "You weight the logarithms by the normalised weights: that is a loss with the "
+        "right gradient (weights detached), and no lower bound.": by_weights,
+        "You average down the columns: a group is a row of reshape(-1, k).": (
+            lambda log_w, k: (log_w.reshape(-1, k).logsumexp(0) - math.log(k)).mean()
+        ),
         "You take the largest weight of a group, not its mean.": (
             lambda log_w, k: log_w.reshape(-1, k).amax(1).mean()
         ),

@@ -48,10 +48,14 @@ def closed_form(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
         "You read logvar as log sigma: it is log sigma^2.": (
             lambda mu, logvar: -0.5 * inner(mu, 2 * logvar).sum(-1)
         ),
-        "logvar is a logarithm already: no second one.": (
-            lambda mu, logvar: (
-                -0.5 * (1 + logvar.abs().log() - mu**2 - logvar.abs()).sum(-1)
-            )
+        "exp(logvar / 2) is sigma: the last term is sigma^2.": (
+            lambda mu, logvar: -0.5 * (inner(mu, logvar / 2) + logvar / 2).sum(-1)
+        ),
+        "Mind the brackets: the one half is a factor of all four terms.": (
+            lambda mu, logvar: (inner(mu, logvar) - 1.5).sum(-1)
+        ),
+        "mu^2 has the wrong sign: a mean away from 0 must cost something.": (
+            lambda mu, logvar: -0.5 * (inner(mu, logvar) + 2 * mu**2).sum(-1)
         ),
         "mu enters squared.": (
             lambda mu, logvar: -0.5 * (1 + logvar - mu - logvar.exp()).sum(-1)
@@ -66,27 +70,42 @@ def closed_form(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
     checks.compare(answer, gaussian_kl, cases(), mistakes)
 
 
-def pair(answer: Callable) -> Callable[..., Tensor]:
-    """The same function, but its two results are one tensor."""
-    return lambda *arguments: torch.stack(
-        [torch.as_tensor(part) for part in answer(*arguments)]
-    )
-
-
 def from_samples(answer: Callable) -> None:
     """Exercise B: ``answer(mu, logvar, n_samples)`` is (estimate, standard error)."""
     mu, logvar = torch.tensor([1.0, -0.5]), torch.tensor([0.0, -1.0])
     exact = gaussian_kl(mu, logvar).item()
+    mistakes = {
+        "That is minus the divergence: log q(z) comes first, log p(z) is subtracted.": (
+            -exact
+        ),
+        "You average over the dimensions: the logarithms of their densities add up.": (
+            exact / 2
+        ),
+        "You read logvar as log sigma: sigma is exp(logvar / 2).": (
+            gaussian_kl(mu, 2 * logvar).item()
+        ),
+        "Your z come from p: draw them from q.": (
+            -gaussian_kl(mu / (logvar / 2).exp(), -logvar).item()
+        ),
+    }
     # The log ratio is a sum over dimensions of mu s e + (s^2 - 1) e^2 / 2 + a constant.
     variance = logvar.exp()
     std = ((mu**2 * variance) + (variance - 1) ** 2 / 2).sum().sqrt().item()
-    for n_samples in (2_000, 50_000):
+    for n_samples in (50_000, 2_000):
         torch.manual_seed(n_samples)
         name = f"n_samples = {n_samples}"
-        result = checks.call(pair(answer), name, (mu, logvar, n_samples))
+        result = checks.call(answer, name, (mu, logvar, n_samples))
         checks.require(result.shape == (2,), "return two numbers: (estimate, error)")
         estimate, error = result.tolist()
         expected = std / math.sqrt(n_samples)
+        for hint, wrong in mistakes.items():
+            checks.require(abs(estimate - wrong) > 6 * expected, hint)
+        checks.require(
+            abs(estimate - exact) < 6 * expected,
+            f"with {n_samples} samples {estimate:.4f} lies "
+            f"{abs(estimate - exact) / expected:.0f} standard errors from the exact "
+            f"{exact:.4f}: do z, log q and log p use the same mu and sigma?",
+        )
         checks.require(
             abs(error - std) > 0.1 * std,
             "your error does not shrink with the number of samples: that is the "
@@ -96,12 +115,6 @@ def from_samples(answer: Callable) -> None:
             abs(error / expected - 1) < 0.1,
             f"with {n_samples} samples the standard error should be near "
             f"{expected:.4f}, got {error:.4f}",
-        )
-        checks.require(
-            abs(estimate - exact) < 6 * expected,
-            f"with {n_samples} samples {estimate:.4f} lies "
-            f"{abs(estimate - exact) / expected:.0f} standard errors from the exact "
-            f"{exact:.4f}: do z, log q and log p use the same mu and sigma?",
         )
     checks.passed("the sampled divergence")
 
@@ -159,15 +172,14 @@ def general(answer: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> None:
 
 def std_for_price(answer: float) -> None:
     """Exercise D: the sigma < 1 whose price at mu = 0 is 3 nats."""
-    low, high = 1e-6, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        dearer = (middle**2 - 1) / 2 - math.log(middle) > 3
-        low, high = (middle, high) if dearer else (low, middle)
+    std = 0.0
+    for _ in range(9):  # (sigma^2 - 1) / 2 - log(sigma) = 3, solved for the logarithm
+        std = math.exp(std**2 / 2 - 3.5)
     mistakes = {
-        "that is sigma^2; the question is about sigma.": high**2,
+        "that is sigma^2; the question is about sigma.": std**2,
         "that is the rule -log(sigma) alone: the formula has two more terms.": (
             math.exp(-3)
         ),
+        "that is close, but sigma^2 / 2 changes the fourth digit.": math.exp(-3.5),
     }
-    checks.number(answer, high, tolerance=6e-6, mistakes=mistakes)
+    checks.number(answer, std, tolerance=6e-6, mistakes=mistakes)

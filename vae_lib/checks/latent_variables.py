@@ -55,17 +55,13 @@ def log_evidence(answer: Callable[[Tensor], Tensor]) -> None:
 def posterior(answer: Callable[[Tensor, Tensor, float], tuple]) -> None:
     """Exercise B: ``answer(x, weight, noise_std)`` is (mean, variance) of the code."""
 
-    def gaussian(x, weight, noise_std, prior=1.0, power=2, count=1.0):
-        precision = prior + (weight**2).sum() / count / noise_std**power
+    def gaussian(x, weight, noise_std, prior=1.0, power=2, square=2, count=1.0):
+        precision = prior + (weight**square).sum() / count / noise_std**power
         mean = (weight * x).sum() / count / noise_std**power / precision
         return torch.stack([mean, 1 / precision])
 
-    def changed(function: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
-        def mistake(*arguments):
-            mean, variance = gaussian(*arguments)
-            return torch.stack([mean, function(variance)])
-
-        return mistake
+    def changed(function: Callable[[Tensor, Tensor], tuple]) -> Callable[..., Tensor]:
+        return lambda *arguments: torch.stack(function(*gaussian(*arguments)))
 
     row = torch.tensor
     cases = {
@@ -85,21 +81,23 @@ def posterior(answer: Callable[[Tensor, Tensor, float], tuple]) -> None:
             lambda *a: gaussian(*a, power=1)
         ),
         "The second number is a standard deviation: return the variance.": (
-            changed(torch.sqrt)
+            changed(lambda mean, variance: (mean, variance.sqrt()))
         ),
         "The second number is a precision: the variance is one over it.": (
-            changed(torch.reciprocal)
+            changed(lambda mean, variance: (mean, 1 / variance))
+        ),
+        "The mean comes first, then the variance.": (
+            changed(lambda mean, variance: (variance, mean))
+        ),
+        "The mean: what the pixels say is still to be divided by the precision.": (
+            changed(lambda mean, variance: (mean / variance, variance))
         ),
         "You average over the pixels: each of them adds its own information.": (
             lambda x, weight, noise_std: gaussian(
                 x, weight, noise_std, count=float(len(x))
             )
         ),
-        "The weights enter the precision squared.": (
-            lambda x, weight, noise_std: gaussian(
-                x * weight.abs().sqrt() * weight.sign(), weight.abs().sqrt(), noise_std
-            )
-        ),
+        "The weights enter the precision squared.": (lambda *a: gaussian(*a, square=1)),
     }
     checks.compare(answer, gaussian, cases, mistakes)
 
