@@ -83,6 +83,11 @@ def test_arguments_that_an_answer_changes_do_not_change_what_is_expected(capsys)
         checks.compare(in_place, lambda x: 3 * x, {"three": (torch.full((2,), 3.0),)})
 
 
+def test_of_several_values_the_worst_is_named():
+    with pytest.raises(AssertionError, match="value 2 of 3 should be 2, got 9"):
+        checks.compare(lambda: [1.0, 9.0, 3.1], lambda: [1.0, 2.0, 3.0], {"here": ()})
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), None, "x", [1.0]])
 def test_a_value_that_is_no_number_never_passes(bad):
     with pytest.raises(AssertionError):

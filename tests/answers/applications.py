@@ -160,6 +160,7 @@ WRONG = {
         (lambda known, logs: logs - known.median(), "never negative"),
         (lambda known, logs: -logs, "plain score"),
         (lambda known, logs: (logs - known.mean()).abs(), "mean"),
+        (lambda known, logs: (logs - known[len(known) // 2]).abs(), "should be"),
         (lambda known, logs: (logs - logs.median()).abs(), "to be judged"),
         (lambda known, logs: (logs - known.median()) ** 2, "square"),
         (lambda known, logs: (logs - known.median()).abs().mean(), "shape"),

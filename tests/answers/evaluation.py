@@ -148,6 +148,16 @@ def fit_marginal(log_joint, mu, logvar):
     return best, torch.log(-torch.linalg.inv(curvature).diagonal())
 
 
+def fit_with_prior_twice(log_joint, mu, logvar):
+    """With the KL in place of the entropy."""
+    return fit_by_curvature(lambda z: log_joint(z) - 0.5 * (z**2).sum(), mu, logvar)
+
+
+def fit_with_other_logvar(other, *arguments):
+    mu, logvar = fit_by_curvature(*arguments)
+    return mu, other(logvar)
+
+
 RIGHT = {
     "log_mean_exp": [lme, lme_by_hand, lme_by_loop, lme_by_numpy],
     "estimate": [estimate, estimate_by_library, estimate_by_image],
@@ -168,6 +178,8 @@ WRONG = {
         (lambda log_w: lme(log_w.flatten()), "draws only"),
         (lambda log_w: lme(log_w).exp(), "logarithm is asked"),
         (lambda log_w: lme(log_w) + 0.1, "should be"),
+        # The mean, and not the largest, subtracted: exp() overflows.
+        (lambda w: w.mean(0) + (w - w.mean(0)).exp().mean(0).log(), "leaves the range"),
     ],
     "estimate": [
         (estimate_with(lambda a, b, c: lme(a + b)), "log q(z) is missing"),
@@ -179,7 +191,7 @@ WRONG = {
         (estimate_with_kl, "each needs its own"),
         (estimate_other_std, "same mu and std"),
         (estimate_with(lambda a, b, c: lme(a + b - c).sum()), "one value per image"),
-        (estimate_with(lambda a, b, c: lme(a + b - c) + 1), "is off by"),
+        (estimate_with(lambda a, b, c: lme(a + b - c) + 1), "off by"),
         (lambda *arguments: None, "return"),
     ],
     "effective_sample_size": [
@@ -199,6 +211,9 @@ WRONG = {
         (lambda *a: fit(*a, sign=-1.0, steps=100), "direction"),
         (lambda *a: fit(*a, steps=3), "below the best"),
         (fit_marginal, "own variances"),
+        (fit_with_prior_twice, "in it already"),
+        (lambda *a: fit_with_other_logvar(torch.exp, *a), "log sigma^2"),
+        (lambda *a: fit_with_other_logvar(lambda s: s / 2, *a), "log sigma^2"),
         (lambda *a: fit(*a)[0], "pair"),
         (lambda *a: None, "stopped"),
         (lambda log_joint, mu, logvar: (mu, logvar * math.nan), "not finite"),

@@ -108,8 +108,11 @@ WRONG = {
         (lambda *a: optimum(*a, half=0.5 / math.log(2)), "bits"),
         (lambda *a: optimum(*a, rest=False), "beyond"),
         (
-            lambda lam, j, b, s: (*optimum(lam, j, b, s)[:2], len(lam) * b * s**2),
-            "leaves less",
+            lambda lam, j, b, s: (
+                *optimum(lam, j, b, s)[:2],
+                j * b * s**2 + lam[j:].sum(),
+            ),
+            "less than tau",
         ),
         (
             lambda lam, j, b, s: (
@@ -118,6 +121,13 @@ WRONG = {
                 optimum(lam, j, b, s)[2],
             ),
             "negative",
+        ),
+        (
+            lambda lam, j, b, s: (
+                *optimum(lam, j, b, s)[:2],
+                lam[optimum(lam, j, b, s)[0] :].sum(),
+            ),
+            "is noisy",
         ),
         (lambda *a: optimum(*a)[:2], "shape"),
     ],

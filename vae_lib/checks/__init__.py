@@ -35,7 +35,6 @@ def compare(
         AssertionError: if a case differs, with the first one, and with the hint of the
             mistake whose values these are on every case, if there is one.
     """
-    require(callable(answer), f"expected a function, got {shown(answer)}")
     found = {name: call(answer, name, arguments) for name, arguments in cases.items()}
     expected = {name: value(reference(*arguments)) for name, arguments in cases.items()}
     wrong = [
@@ -104,6 +103,7 @@ def choice(answer: str, expected: str, reasons: Mapping[str, str]) -> None:
 
 def call(answer: Callable, name: str, arguments: tuple) -> Tensor:
     """What the answer returns here, as a tensor; it may change its arguments."""
+    require(callable(answer), f"expected a function, got {shown(answer)}")
     copies = [a.clone() if isinstance(a, Tensor) else a for a in arguments]
     try:
         result = answer(*copies)
@@ -140,8 +140,9 @@ def difference(name: str, found: dict[str, Tensor], expected: dict[str, Tensor])
         shapes = f"{tuple(wanted.shape)}, got {tuple(got.shape)}"
         return f"At {name} the shape should be {shapes}."
     off = (got - wanted).abs().nan_to_num(nan=math.inf).flatten().argmax()
+    which = "it" if got.dim() == 0 else f"value {off + 1} of {got.numel()}"
     got, wanted = got.flatten()[off].item(), wanted.flatten()[off].item()
-    return f"At {name} it should be {wanted:.6g}, got {got:.6g}."
+    return f"At {name} {which} should be {wanted:.6g}, got {got:.6g}."
 
 
 def require(holds: bool, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -57,13 +58,17 @@ def count_active(answer: Callable[[Tensor, Tensor], int]) -> None:
 def linear_optimum(answer: Callable[..., tuple]) -> None:
     """Exercise B: ``answer(eigenvalues, n_dims, beta, noise_std)``, three numbers."""
 
-    def reference(lam, n_dims, beta, std, *, power=2, half=0.5, every=False, rest=True):
+    def water(lam, tau):  # what is left of a direction that may be used
+        return lam.clamp(max=tau)
+
+    def reference(
+        lam, n_dims, beta, std, *, power=2, half=0.5, floor=0.0, left=water, rest=1
+    ):
         tau = beta * std**power
-        used = lam if every else lam[:n_dims]
-        units = (used > tau).sum()
-        rate = half * (used / tau).log().clamp(min=0).sum()
-        error = used.clamp(max=tau).sum() + rest * (lam.sum() - used.sum())
-        return torch.stack([units.double(), rate, error])
+        top, others = lam[:n_dims], lam[n_dims:]
+        rate = half * (top / tau).log().clamp(min=floor).sum()
+        error = left(top, tau).sum() + rest * others.sum()
+        return torch.stack([(top > tau).double().sum(), rate, error])
 
     spectrum = torch.tensor([5.12, 3.74, 3.25, 2.84, 1.5, 0.6, 0.1]).double()
     some = {
@@ -73,39 +78,31 @@ def linear_optimum(answer: Callable[..., tuple]) -> None:
         "beta = 0.5, noise_std = 2.5, six dimensions": (spectrum, 6, 0.5, 2.5),
         "beta = 784, noise_std = 0.7": (spectrum, 7, 784.0, 0.7),
     }
-    scales = torch.tensor([1.0, 2.0, 1.0]), torch.tensor([1.0, 1 / math.log(2), 1.0])
     mistakes = {
-        "tau = beta s^2: the noise enters squared.": (
-            lambda *a: reference(*a, power=1)
-        ),
-        "tau = beta s^2: where is beta?": lambda lam, j, beta, s: reference(
-            lam, j, 1.0, s
+        "tau = beta s^2: the noise enters squared.": partial(reference, power=1),
+        "tau = beta s^2: where is beta?": (
+            lambda lam, n_dims, beta, std: reference(lam, n_dims, 1.0, std)
         ),
         "A model with n_dims dimensions uses n_dims directions at most.": (
-            lambda *a: reference(*a, every=True)
+            lambda lam, n_dims, *a: reference(lam, len(lam), *a)
         ),
         "The rate is twice too large: where is the one half?": (
-            lambda *a: reference(*a) * scales[0]
+            partial(reference, half=1.0)
         ),
         "The rate is in bits: nats are asked for, the natural logarithm.": (
-            lambda *a: reference(*a) * scales[1]
-        ),
-        "Directions beyond n_dims are not decoded: what is left of them?": (
-            lambda *a: reference(*a, rest=False)
-        ),
-        "Your error is tau in every direction: an eigenvalue below tau leaves less.": (
-            lambda lam, j, beta, s: torch.cat(
-                [reference(lam, j, beta, s)[:2], (beta * s**2 * len(lam) + 0 * lam[:1])]
-            )
+            partial(reference, half=0.5 / math.log(2))
         ),
         "An idle direction has the rate 0: no negative logarithm.": (
-            lambda lam, j, beta, s: torch.stack(
-                [
-                    reference(lam, j, beta, s)[0],
-                    0.5 * (lam[:j] / (beta * s**2)).log().sum(),
-                    reference(lam, j, beta, s)[2],
-                ]
-            )
+            partial(reference, floor=-math.inf)
+        ),
+        "Directions beyond n_dims are not decoded: what is left of them?": (
+            partial(reference, rest=0)
+        ),
+        "An eigenvalue below tau leaves an error of less than tau.": (
+            partial(reference, left=torch.full_like)
+        ),
+        "A direction in use is left with the error tau: its code is noisy.": (
+            partial(reference, left=lambda lam, tau: lam * (lam <= tau))
         ),
     }
     checks.compare(answer, reference, some, mistakes)
