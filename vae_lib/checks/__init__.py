@@ -79,8 +79,9 @@ def number(
     for hint, mistake in (mistakes or {}).items():
         if abs(found.item() - mistake) <= tolerance:
             raise AssertionError(f"{words}: {hint}")
+    require(math.isfinite(found.item()), f"{words}: it should be finite")
     side = "too large" if found.item() > expected else "too small"
-    raise AssertionError(f"{words}: {side if math.isfinite(found.item()) else ''}")
+    raise AssertionError(f"{words}: {side}")
 
 
 def choice(answer: str, expected: str, reasons: Mapping[str, str]) -> None:
@@ -96,7 +97,7 @@ def choice(answer: str, expected: str, reasons: Mapping[str, str]) -> None:
             none.
     """
     keys = ", ".join(repr(key) for key in reasons)
-    require(answer in reasons, f"expected one of {keys}, got {shown(answer)}")
+    require(answer in list(reasons), f"expected one of {keys}, got {shown(answer)}")
     require(answer == expected, f"not {answer!r}: {reasons.get(answer)}")
     print(f"right: {reasons[expected]}")
 
