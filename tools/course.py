@@ -1,6 +1,6 @@
 """Make the notebooks of a course from the exercises: student, instructor, autograde.
 
-    python -m tools.course [CHAPTER ...] [--out FOLDER]      04 07, say; default: all
+    python -m tools.course [CHAPTER ...] [--out FOLDER]      4 7, say; default: all
 
 student/     stubs for solutions, no hidden tests, no outputs; expected figures stay
 instructor/  the solved notebooks as they are, and points.csv
@@ -80,8 +80,9 @@ def relinked(source: str, site: str) -> str:
 
     def link(match: re.Match) -> str:
         words, target = match.groups()
-        if not site:
-            return words
+        if not site:  # a link may say no more than "page"
+            nameless = words in ("page", "notebook")
+            return f"{words} *{Path(target).stem}*" if nameless else words
         page = (EXERCISES / target).resolve().relative_to(ROOT).as_posix()
         page = re.sub(r"\.(md|ipynb)(?=#|$)", ".html", page)
         return f"[{words}]({site}{page})"
@@ -92,13 +93,7 @@ def relinked(source: str, site: str) -> str:
 def site_address() -> str:
     """Where the configured repository publishes the book; empty if there is none."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
-    repository = config.get("repository", {}).get("url", "")
-    if not repository:
-        return ""
-    owner, name = repository.removeprefix("https://github.com/").split("/")
-    return f"https://{owner}.github.io/" + (
-        "" if name == f"{owner}.github.io" else f"{name}/"
-    )
+    return config["html"].get("baseurl", "")
 
 
 def exercises(notebook: NotebookNode) -> list[dict[str, str]]:
@@ -114,13 +109,14 @@ def exercises(notebook: NotebookNode) -> list[dict[str, str]]:
 def make(paths: list[Path], out: Path) -> None:
     """Write the three editions of these notebooks into folders that are made anew.
 
-    Of the course for nbgrader only the notebooks: submissions, grades and settings
-    stay.
+    Of the course for nbgrader only these notebooks: other ones, which may have been
+    handed in already, submissions, grades and settings stay.
     """
-    for edition in ("student", "instructor", "autograde/source"):
+    for edition in ("student", "instructor"):
         shutil.rmtree(out / edition, ignore_errors=True)
         (out / edition).mkdir(parents=True)
     settings = out / "autograde" / "nbgrader_config.py"
+    settings.parent.mkdir(exist_ok=True)
     if not settings.exists():
         settings.write_text(CONFIG, "utf-8")
     rows = []
@@ -132,7 +128,7 @@ def make(paths: list[Path], out: Path) -> None:
         )
         shutil.copy(path, out / "instructor" / path.name)
         source = out / "autograde" / "source" / path.stem
-        source.mkdir(parents=True)
+        source.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, source / path.name)
     with open(
         out / "instructor" / "points.csv", "w", newline="", encoding="utf-8"
@@ -149,14 +145,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     known = {path.stem: path for path in sorted(EXERCISES.glob("*.ipynb"))}
-    chosen = {
-        name: path
-        for name, path in known.items()
-        if not arguments.chapters or name.startswith(tuple(arguments.chapters))
-    }
+    chosen = {} if arguments.chapters else known
     for chapter in arguments.chapters:
-        if not any(name.startswith(chapter) for name in known):
+        found = [name for name in known if name.startswith(chapter.zfill(2))]
+        if len(found) != 1:
             parser.error(f"expected chapters of {', '.join(known)}, got {chapter!r}")
+        chosen[found[0]] = known[found[0]]
     make(list(chosen.values()), arguments.out)
     print(f"{len(chosen)} notebooks for each of student, instructor, autograde:")
     print(arguments.out)
