@@ -137,11 +137,21 @@ def test_instructors_get_everything_and_nbgrader_its_course(path, tmp_path):
     assert len(rows) == 1 + len(course.exercises(read(path)))
 
 
+def test_a_chapter_made_later_keeps_the_assignments_made_before(tmp_path):
+    first, second = PATHS[:2]
+    course.make([first], tmp_path)
+    course.make([second], tmp_path)
+    assert [p.name for p in (tmp_path / "student").iterdir()] == [second.name]
+    source = tmp_path / "autograde" / "source"
+    assert {p.stem for p in source.rglob("*.ipynb")} == {first.stem, second.stem}
+
+
 def test_links_of_students_lead_to_the_published_book_or_are_text():
     text = (
         "the [page](../../book/03-elbo.md#eq-elbo) and the [notebook](../03-elbo.ipynb)"
     )
-    assert course.relinked(text, "") == "the page and the notebook"
+    assert course.relinked(text, "") == "the page *03-elbo* and the notebook *03-elbo*"
+    assert course.relinked("[chapter 3](../../book/03-elbo.md)", "") == "chapter 3"
     assert course.relinked(text, "https://o.github.io/r/") == (
         "the [page](https://o.github.io/r/book/03-elbo.html#eq-elbo) and the "
         "[notebook](https://o.github.io/r/notebooks/03-elbo.html)"
@@ -175,18 +185,12 @@ def test_chapters_are_chosen_by_number_or_name(chapters, made, tmp_path, monkeyp
     assert sorted(path.stem for path in (tmp_path / "student").iterdir()) == made
 
 
-def test_an_unknown_chapter_is_refused_in_one_line(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "tools.course",
-        "77",
-        "--out",
-        str(tmp_path / "out"),
-    ]
+@pytest.mark.parametrize("chapter", ["77", "0"])
+def test_an_unknown_chapter_is_refused_in_one_line(chapter, tmp_path):
+    command = [sys.executable, "-m", "tools.course", chapter, "--out", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tool.ROOT)
     assert done.returncode == 2 and not (tmp_path / "out").exists()
-    assert done.stderr.splitlines()[-1].endswith("got '77'")
+    assert done.stderr.splitlines()[-1].endswith(f"got '{chapter}'")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

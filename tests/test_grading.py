@@ -19,6 +19,11 @@ pytestmark = pytest.mark.long
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the box is made of Linux")
 
 TASKS = {"double": ("2 * x", 2, "== 6"), "square": ("x**2", 3, "== 9")}
+REFUSED = {
+    "tiny": "--without-box",
+    "other": "expected ASSIGNMENT, one of tiny, got 'other'",
+    "": "expected ASSIGNMENT, one of tiny, got ''",
+}
 RIGHT = {"double": "double = lambda x: 2 * x", "square": "square = lambda x: x * x"}
 
 
@@ -132,6 +137,12 @@ def cheats(folder, port):
         "shower": "double = lambda x: get_ipython().displayhook(2)",
         "warner": "import warnings\n"
         "def double(x):\n    warnings.warn('slow')\n    return 2 * x",
+        "silencer": "shell = get_ipython()\nrun = shell.run_code\n"
+        "async def silent(code, result=None, **options):\n"
+        "    await run(code, result, **options)\n"
+        "    result.error_in_exec = None\n"
+        "    return False\n"
+        "shell.run_code, shell.showtraceback = silent, lambda *a, **k: None",
         "caller": "import socket\n"
         f"socket.create_connection(('127.0.0.1', {port}), timeout=2)\n{honest}",
     }
@@ -168,6 +179,12 @@ def test_each_submission_gets_the_points_it_deserves_and_harms_nothing(tiny, ser
     blind = "get_ipython().input_transformers_cleanup.append(lambda lines: [])"
     hand_in(tiny, "blind", answered(notebook, RIGHT | {"double": blind}))
 
+    hand_in(tiny, "Zoë von Wut", answered(notebook, RIGHT))
+    copy = tiny / "submitted" / "Zoë von Wut" / "tiny" / "tiny (1).ipynb"
+    copy.write_text("{}")
+    (tiny / "submitted" / "misplaced").mkdir()
+    nbformat.write(notebook, tiny / "submitted" / "misplaced" / "tiny.ipynb")
+
     (tiny.parent / "home").mkdir()
     (tiny.parent / "home" / "thesis.txt").write_text("years of work")
     before = contents(tiny)
@@ -191,6 +208,9 @@ def test_each_submission_gets_the_points_it_deserves_and_harms_nothing(tiny, ser
         "remover": ("0", "3"),
         "quitter": ("2", "0"),
         "blind": ("0", "0"),
+        "silencer": ("0", "0"),
+        "Zoë von Wut": ("2", "3"),
+        "misplaced": ("0", "0"),
     }
     remarks = {name: row["remarks"] for name, row in found.items() if row["remarks"]}
     assert remarks.pop("broken").startswith("not a notebook: ")
@@ -201,10 +221,15 @@ def test_each_submission_gets_the_points_it_deserves_and_harms_nothing(tiny, ser
         "remover": "no cell double-check",
         "quitter": "the kernel died",
         "blind": "replaces what tests stand on",
+        "silencer": "replaces what tests stand on",
+        "Zoë von Wut": "tiny (1).ipynb is not graded",
+        "misplaced": "expected tiny/tiny.ipynb, got tiny.ipynb",
     }
     assert all(row["of"] == "5" for row in found.values())
     assert contents(tiny) == before
     assert (tiny.parent / "home" / "thesis.txt").exists()
+    pages = {path.parent.parent.name for path in tiny.glob("feedback/*/tiny/tiny.html")}
+    assert pages == set(found) - {"broken", "renamed", "misplaced"}
 
 
 def test_a_later_submission_replaces_the_points_of_an_earlier_one(tmp_path):
@@ -212,11 +237,18 @@ def test_a_later_submission_replaces_the_points_of_an_earlier_one(tmp_path):
     nbformat.write(source_notebook(), path)
     course.make([path], tmp_path)
     folder = tmp_path / "autograde"
+    handed_in = folder / "submitted/someone/tiny/tiny.ipynb"
+    page = folder / "feedback/someone/tiny/tiny.html"
     hand_in(folder, "someone", answered(source_notebook(), RIGHT))
     assert grades(folder, "--without-box")["someone"]["sum"] == "5"
+    assert "(Score: 5.0 / 5.0)" in page.read_text("utf-8")
     course.make([path], tmp_path)  # what students handed in stays
-    (folder / "submitted/someone/tiny/tiny.ipynb").write_text("{}")
+    nbformat.write(answered(source_notebook(), {"double": RIGHT["double"]}), handed_in)
+    assert grades(folder, "--without-box")["someone"]["sum"] == "2"
+    assert "(Score: 2.0 / 5.0)" in page.read_text("utf-8")
+    handed_in.write_text("{}")
     assert grades(folder, "--without-box")["someone"]["sum"] == "0"
+    assert not page.exists()
 
 
 def test_the_source_passes_nbgrader_and_what_students_get_does_not(tmp_path):
@@ -268,12 +300,18 @@ def test_a_course_that_the_box_would_show_is_refused(tiny, monkeypatch):
     assert str(options.course) in graded_run.why_no_box(options)
 
 
-@pytest.mark.parametrize("assignment", ["tiny", "other"])
-def test_what_cannot_be_graded_is_refused_in_one_line(tiny, assignment):
-    """Without a box, or without such an assignment."""
+@pytest.mark.parametrize("assignment, words", REFUSED.items())
+def test_what_cannot_be_graded_is_refused_in_one_line(tiny, assignment, words):
+    """Without a box, without such an assignment, or without any."""
     environment = os.environ | {"PATH": "/nowhere"}
     done = run("tools.grade", tiny, assignment, env=environment)
-    assert done.returncode == 2
-    words = "--without-box" if assignment == "tiny" else "got 'other'"
-    assert words in done.stderr.splitlines()[-1]
+    assert done.returncode == 2 and words in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_a_course_that_is_not_there_is_refused_in_one_line(tmp_path):
+    for folder in ("", tmp_path):
+        done = run("tools.grade", folder, "tiny")
+        assert done.returncode == 2
+        last = "expected COURSE, a folder with source/ in it, got "
+        assert done.stderr.splitlines()[-1].endswith(f"{last}{str(folder)!r}")

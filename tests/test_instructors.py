@@ -73,6 +73,15 @@ def test_a_plan_adds_up(plan):
         assert list(map(int, last.split(" | "))) == sums
 
 
+@pytest.mark.parametrize("plan", ["One week", "Two weeks", "Half a term"])
+def test_a_plan_says_which_exercises_are_left_out(plan):
+    text = re.search(rf"### {plan}\n(.*?)\n#", PAGE, re.S)[1]
+    for cells in rows(plan):
+        if int(cells[5]) != sum(map(points_of, pages(cells[1]))):
+            when = cells[0] if cells[0].isalpha() else f"day {cells[0]}"
+            assert f"On {when} the exercises are those of chapter " in text
+
+
 def test_half_a_term_reads_every_chapter_once_and_assigns_all_points():
     read = [name for cells in rows("Half a term") for name in pages(cells[1])]
     chapters = {path.stem for path in (ROOT / "book").glob("[0-9]*.md")}

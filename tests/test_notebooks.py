@@ -174,7 +174,7 @@ def test_setup_cell_refuses_in_one_line_where_nothing_can_be_installed(tmp_path)
     assert result.returncode == 1
     last = result.stderr.strip().splitlines()[-1]
     assert (
-        last == "ModuleNotFoundError: run `pip install -e .` in the book's folder first"
+        last == "ModuleNotFoundError: `pip install` the book's folder or the .whl file"
     )
 
 

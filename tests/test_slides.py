@@ -57,6 +57,13 @@ def test_every_slide_fits_the_screen(page):
     assert not any(found), found
 
 
+def test_answers_wait_until_the_room_has_voted(page):
+    for title in ("A question to the room", "In three sentences"):
+        steps = page.locator(f"section:has(> h2:text-is('{title}')) li.fragment")
+        assert steps.count() == 3, title
+    assert page.evaluate("Reveal.getConfig().pdfSeparateFragments") is False
+
+
 def test_slides_need_no_network(lecture, page):
     assert not page.problems
     assert all(address.startswith("file:") for address in page.requests)

@@ -1,6 +1,6 @@
 """Make the notebooks of a course from the exercises: student, instructor, autograde.
 
-    python -m tools.course [CHAPTER ...] [--out FOLDER]      04 07, say; default: all
+    python -m tools.course [CHAPTER ...] [--out FOLDER]      4 7, say; default: all
 
 student/     stubs for solutions, no hidden tests, no outputs; expected figures stay
 instructor/  the solved notebooks as they are, and points.csv
@@ -80,8 +80,9 @@ def relinked(source: str, site: str) -> str:
 
     def link(match: re.Match) -> str:
         words, target = match.groups()
-        if not site:
-            return words
+        if not site:  # a link may say no more than "page"
+            nameless = words in ("page", "notebook")
+            return f"{words} *{Path(target).stem}*" if nameless else words
         page = (EXERCISES / target).resolve().relative_to(ROOT).as_posix()
         page = re.sub(r"\.(md|ipynb)(?=#|$)", ".html", page)
         return f"[{words}]({site}{page})"
@@ -108,13 +109,14 @@ def exercises(notebook: NotebookNode) -> list[dict[str, str]]:
 def make(paths: list[Path], out: Path) -> None:
     """Write the three editions of these notebooks into folders that are made anew.
 
-    Of the course for nbgrader only the notebooks: submissions, grades and settings
-    stay.
+    Of the course for nbgrader only these notebooks: other ones, which may have been
+    handed in already, submissions, grades and settings stay.
     """
-    for edition in ("student", "instructor", "autograde/source"):
+    for edition in ("student", "instructor"):
         shutil.rmtree(out / edition, ignore_errors=True)
         (out / edition).mkdir(parents=True)
     settings = out / "autograde" / "nbgrader_config.py"
+    settings.parent.mkdir(exist_ok=True)
     if not settings.exists():
         settings.write_text(CONFIG, "utf-8")
     rows = []
@@ -126,7 +128,7 @@ def make(paths: list[Path], out: Path) -> None:
         )
         shutil.copy(path, out / "instructor" / path.name)
         source = out / "autograde" / "source" / path.stem
-        source.mkdir(parents=True)
+        source.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, source / path.name)
     with open(
         out / "instructor" / "points.csv", "w", newline="", encoding="utf-8"

@@ -4,7 +4,8 @@
 
 COURSE is a folder that tools.course made, with submitted/STUDENT/ASSIGNMENT/*.ipynb in
 it. The points of each exercise are printed, kept in COURSE/gradebook.db and written to
-COURSE/grades-ASSIGNMENT.csv. Submissions are only read.
+COURSE/grades-ASSIGNMENT.csv; COURSE/feedback gets a page for each student. Submissions
+are only read.
 """
 
 import argparse
@@ -13,14 +14,15 @@ import io
 import logging
 import os
 import re
+import shutil
 import sys
 import warnings
 from pathlib import Path
 
 import nbformat
 from nbgrader.api import Gradebook
-from nbgrader.converters import Autograde, GenerateAssignment
-from nbgrader.converters.base import NbGraderException
+from nbgrader.converters import Autograde, GenerateAssignment, GenerateFeedback
+from nbgrader.converters.base import BaseConverter, NbGraderException
 from nbgrader.coursedir import CourseDirectory
 from nbgrader.preprocessors import Execute
 from sqlalchemy.exc import SAWarning
@@ -38,8 +40,10 @@ def whats_wrong(folder: Path, names: list[str]) -> str:
     for name in names:
         path = folder / f"{name}.ipynb"
         if path.is_symlink() or not path.is_file():
-            there = ", ".join(sorted(file.name for file in folder.iterdir()))
-            return f"expected {path.name}, got {there or 'nothing'}"
+            there = folder if folder.is_dir() else folder.parent
+            found = ", ".join(sorted(file.name for file in there.iterdir()))
+            wanted = path.relative_to(there)
+            return f"expected {wanted}, got {found or 'nothing'}"
         if path.stat().st_size > 20 * MEGABYTE:
             return f"expected at most 20 MB, got {path.stat().st_size // MEGABYTE}"
         try:
@@ -48,6 +52,15 @@ def whats_wrong(folder: Path, names: list[str]) -> str:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             return f"not a notebook: {reason[:80]}"
     return ""
+
+
+def not_graded(folder: Path, names: list[str]) -> list[str]:
+    """Notebooks that nobody asked for: the answers may be in them."""
+    return [
+        f"{path.name} is not graded"
+        for path in sorted(folder.glob("*.ipynb"))
+        if path.stem not in names
+    ]
 
 
 def what_stopped(folder: Path, names: list[str], marks: set[str]) -> list[str]:
@@ -67,7 +80,7 @@ def what_stopped(folder: Path, names: list[str], marks: set[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def why_it_failed(app: Autograde | GenerateAssignment) -> str:
+def why_it_failed(app: BaseConverter) -> str:
     """Run a step of nbgrader; the last line of its log if it failed, else empty."""
     log = io.StringIO()
     handler = logging.StreamHandler(log)
@@ -96,6 +109,8 @@ def grade(student: str, options: argparse.Namespace, config: Config) -> dict:
         names = [notebook.name for notebook in submission.notebooks]
         book.db.commit()
     folder = options.course / "submitted" / student / options.assignment
+    page = options.course / "feedback" / student / options.assignment
+    shutil.rmtree(page, ignore_errors=True)  # it tells of an earlier submission, maybe
     remarks = [whats_wrong(folder, names)]
     if not remarks[0]:
         with temporary_room(options) as room:
@@ -107,6 +122,8 @@ def grade(student: str, options: argparse.Namespace, config: Config) -> dict:
                 for step in app.autograde_preprocessors
             ]
             remarks = [why_it_failed(app)]
+    if not remarks[0]:
+        remarks = [why_it_failed(GenerateFeedback(coursedir=course, config=config))]
     with Gradebook(course.db_url, course.course_id) as book:
         submission = book.find_submission(options.assignment, student)
         grades = [g for n in submission.notebooks for g in n.grades]
@@ -115,7 +132,7 @@ def grade(student: str, options: argparse.Namespace, config: Config) -> dict:
         row |= {"sum": f"{submission.score:g}", "of": f"{submission.max_score:g}"}
     if not remarks[0]:
         done = options.course / "autograded" / student / options.assignment
-        remarks = what_stopped(done, names, marks)
+        remarks = what_stopped(done, names, marks) + not_graded(folder, names)
     return {"student": student} | row | {"remarks": "; ".join(remarks)}
 
 
@@ -123,7 +140,7 @@ def arguments() -> argparse.Namespace:
     """What to grade and how; exits in one line where that cannot be."""
     about = "Grade the submissions of a course."
     parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("course", type=Path, help="folder with source/, submitted/")
+    parser.add_argument("course", help="folder with source/, submitted/")
     parser.add_argument("assignment", help="04-gaussian-kl, say")
     seconds = "for one cell; five times that for a notebook (default: %(default)s)"
     parser.add_argument("--seconds", type=int, default=60, help=seconds)
@@ -131,14 +148,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--memory", type=float, default=8, help=memory)
     parser.add_argument("--without-box", action="store_true", help=UNGUARDED)
     options = parser.parse_args()
-    options.course = options.course.resolve()
-    source = options.course / "source"
-    if not (source / options.assignment).is_dir():
-        parser.error(f"expected an assignment in {source}, got {options.assignment!r}")
-    handed_in = options.course.glob(f"submitted/*/{options.assignment}")
-    options.students = sorted(path.parent.name for path in handed_in)
-    if not options.students:
+    course, options.course = options.course, Path(options.course).resolve()
+    source, submitted = options.course / "source", options.course / "submitted"
+    if not course or not source.is_dir():
+        parser.error(f"expected COURSE, a folder with source/ in it, got {course!r}")
+    known = sorted(path.name for path in source.iterdir() if path.is_dir())
+    if options.assignment not in known:
+        wanted = f"ASSIGNMENT, one of {', '.join(known)}"
+        parser.error(f"expected {wanted}, got {options.assignment!r}")
+    if not list(submitted.glob(f"*/{options.assignment}")):
         parser.error(f"expected submitted/STUDENT/{options.assignment}, got no student")
+    options.students = sorted(
+        path.name for path in submitted.iterdir() if path.is_dir()
+    )
     if options.without_box:
         print(f"{UNGUARDED}: {options.seconds} s for a cell is the only limit")
     elif reason := why_no_box(options):

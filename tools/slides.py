@@ -40,7 +40,8 @@ SETTINGS = {
     "revealjs_static_path": [str(LECTURE.parent)],
     "revealjs_css_files": ["slides.css"],
     "revealjs_script_conf": SCREEN
-    | {"hash": True, "slideNumber": "c/t", "transition": "none"},
+    | {"hash": True, "slideNumber": "c/t", "transition": "none"}
+    | {"pdfSeparateFragments": False},
     "revealjs_script_plugins": [NOTES],
 }
 
