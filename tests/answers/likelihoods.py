@@ -123,6 +123,8 @@ RIGHT = {
         entropy,
         entropy_clamped,
         entropy_by_cost,
+        lambda x: entropy(x.float()),
+        lambda x: entropy(x).numpy(),
         lambda x: Bernoulli(x.double()).entropy().sum(-1),
     ],
     "best_noise": [noise, noise_closed_form, noise_by_search, noise_by_distributions],

@@ -88,6 +88,11 @@ def rescaled(values, score):
     return ((values - values.mean()) @ score) / (n - 1)
 
 
+def others_by_numpy(values, score):
+    f = values.numpy()
+    return np.mean((f - (f.sum() - f) / (len(f) - 1))[:, None] * score.numpy(), axis=0)
+
+
 def by_mask(values, score):
     weights = (1 - torch.eye(len(values))).to(values) / (len(values) - 1)
     return torch.einsum("k,kj->j", values - weights @ values, score) / len(values)
@@ -97,7 +102,7 @@ RIGHT = {
     "log_normal": [by_power, by_quantiles, by_loop],
     "gumbel": [gumbel_by_numpy, gumbel_by_loop, gumbel_by_bisection],
     "two_gradients": [both, both_as_list_with_graph, both_by_loop],
-    "leave_one_out": [others, rescaled, by_mask],
+    "leave_one_out": [others, rescaled, by_mask, others_by_numpy],
 }
 WRONG = {
     "log_normal": [

@@ -33,6 +33,10 @@ def by_softplus(mu, logvar, x_logits, x):
     return sum(losses) / len(losses)
 
 
+def as_number(*batch):
+    return by_sums(*batch).item()
+
+
 def of_terms(combine):
     return lambda *batch: combine(*terms(*batch))
 
@@ -55,6 +59,10 @@ def sampled(model, n):
 def decoded(model, n):
     shape = (n, model.config.latent_dim)
     return torch.sigmoid(model.decode(Normal(0.0, 1.0).sample(shape)))
+
+
+def as_array(model, n):
+    return decoded(model, n).detach().numpy()
 
 
 def one_by_one(model, n):
@@ -133,8 +141,8 @@ def icdf(probabilities):
 
 
 RIGHT = {
-    "batch_loss": [by_sums, by_distributions, by_softplus],
-    "new_digits": [sampled, decoded, one_by_one],
+    "batch_loss": [by_sums, by_distributions, by_softplus, as_number],
+    "new_digits": [sampled, decoded, one_by_one, as_array],
     "two_values": [by_hand, all_at_once, by_reports],
     "fair_ticks": [by_erfinv, by_inv_cdf, by_icdf],
 }
