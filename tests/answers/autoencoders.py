@@ -124,7 +124,10 @@ WRONG = {
         (lambda x, n: by_eigh(x, n + 1), "should be"),
     ],
     "one_number": [
-        ((single, from_fraction), "single precision"),
+        ((single, from_fraction), "torch.float32"),
+        ((lambda bits: single(bits).double(), from_fraction), "single precision"),
+        ((lambda bits: as_integer(bits).long(), from_integer), "torch.int64"),
+        ((lambda bits: as_fraction(bits).tolist(), from_fraction), "no tensor"),
         ((lambda bits: bits, from_fraction), "shape"),
         ((lambda bits: bits.double().mean(1), from_fraction), "same number"),
         ((as_fraction, lambda n, d: from_fraction(n, d).flip(1)), "reverse"),

@@ -55,8 +55,8 @@ def entropy(x):
     return torch.special.entr(x).sum(-1) + torch.special.entr(1 - x).sum(-1)
 
 
-def entropy_clamped(x):
-    p = x.clamp(1e-6, 1 - 1e-6)
+def entropy_clamped(x, eps=1e-6):
+    p = x.clamp(eps, 1 - eps)
     return -(p * p.log() + (1 - p) * (1 - p).log()).sum(-1)
 
 
@@ -123,6 +123,8 @@ RIGHT = {
         entropy,
         entropy_clamped,
         entropy_by_cost,
+        lambda x: entropy(x.float()),
+        lambda x: entropy(x).numpy(),
         lambda x: Bernoulli(x.double()).entropy().sum(-1),
     ],
     "best_noise": [noise, noise_closed_form, noise_by_search, noise_by_distributions],
@@ -146,6 +148,7 @@ WRONG = {
     ],
     "pixel_entropy": [
         (lambda x: -(x * x.log() + (1 - x) * (1 - x).log()).sum(-1), "count as 0"),
+        (lambda x: entropy_clamped(x, 1e-5), "784 pixels"),
         (lambda x: entropy(x) / math.log(2), "bits"),
         (lambda x: torch.special.entr(x).sum(-1), "other outcome"),
         (lambda x: entropy(x) / x.shape[-1], "no mean"),
@@ -179,6 +182,11 @@ WRONG = {
     "log_constant": [
         (constant_plain, "0 divided by 0"),
         (constant_by_probability, "not finite"),
+        (lambda v: constant_plain(v + 1e-6), "rounds to 0"),
+        (
+            lambda v: torch.where(v.abs() < 0.5, math.log(2), constant_by_where(v)),
+            "should be",
+        ),
         (
             lambda v: torch.where(v == 0, math.log(2), constant_plain(v)),
             "torch.where",

@@ -27,7 +27,7 @@ def gumbel_by_numpy(u, m, s):
 
 
 def gumbel_by_loop(u, m, s):
-    return torch.tensor([m - s * math.log(-math.log(v)) for v in u.tolist()])
+    return [m - s * math.log(-math.log(v)) for v in u.tolist()]
 
 
 def gumbel_by_bisection(u, m, s):
@@ -44,11 +44,11 @@ def pathwise(f, mu, std, eps):
     return torch.autograd.grad(f(copies + std * eps).sum(), copies)[0]
 
 
-def score(f, mu, std, eps, detach=True):
+def score(f, mu, std, eps, detach_z=True, detach_f=True):
     copies = mu.expand_as(eps).clone().requires_grad_()
     z = copies + std * eps
-    log_q = Normal(copies, std).log_prob(z.detach() if detach else z).sum(-1)
-    values = f(z).detach() if detach else f(z)
+    log_q = Normal(copies, std).log_prob(z.detach() if detach_z else z).sum(-1)
+    values = f(z).detach() if detach_f else f(z)
     return torch.autograd.grad((values * log_q).sum(), copies)[0]
 
 
@@ -64,7 +64,7 @@ def both_as_list_with_graph(f, mu, std, eps):
 
 
 def both_by_loop(f, mu, std, eps):
-    rows = [both(f, mu, std, rows) for rows in eps.split(1000)]
+    rows = [both(f, mu, std, row) for row in eps.split(1)]
     return tuple(torch.cat(parts) for parts in zip(*rows, strict=True))
 
 
@@ -88,6 +88,11 @@ def rescaled(values, score):
     return ((values - values.mean()) @ score) / (n - 1)
 
 
+def others_by_numpy(values, score):
+    f = values.numpy()
+    return np.mean((f - (f.sum() - f) / (len(f) - 1))[:, None] * score.numpy(), axis=0)
+
+
 def by_mask(values, score):
     weights = (1 - torch.eye(len(values))).to(values) / (len(values) - 1)
     return torch.einsum("k,kj->j", values - weights @ values, score) / len(values)
@@ -97,12 +102,13 @@ RIGHT = {
     "log_normal": [by_power, by_quantiles, by_loop],
     "gumbel": [gumbel_by_numpy, gumbel_by_loop, gumbel_by_bisection],
     "two_gradients": [both, both_as_list_with_graph, both_by_loop],
-    "leave_one_out": [others, rescaled, by_mask],
+    "leave_one_out": [others, rescaled, by_mask, others_by_numpy],
 }
 WRONG = {
     "log_normal": [
         (lambda m, v, e: torch.exp(m + v.exp() * e), "is a variance"),
         (lambda m, v, e: torch.exp(m + v * e), "logvar itself"),
+        (lambda m, v, e: torch.exp(m + 0.5 * v * e), "undoes"),
         (lambda m, v, e: torch.exp(m + torch.exp(-0.5 * v) * e), "shrinks"),
         (lambda m, v, e: m + torch.exp(v / 2) * e, "logarithm of z"),
         (lambda m, v, e: m + torch.exp(torch.exp(v / 2) * e), "not of z"),
@@ -129,13 +135,22 @@ WRONG = {
         (changed(lambda p, s, f, std, eps: (p, eps / std)), "where is"),
         (changed(lambda p, s, f, std, eps: (p, -s)), "the sign"),
         (changed(lambda p, s, f, std, eps: (p * eps, s)), "derivative in sigma"),
+        (changed(lambda p, s, f, std, eps: (p * std, s)), "derivative in eps"),
         (
             lambda f, mu, std, eps: (
                 pathwise(f, mu, std, eps),
-                score(f, mu, std, eps, detach=False),
+                score(f, mu, std, eps, detach_z=False, detach_f=False),
             ),
             "hold z fixed",
         ),
+        (
+            lambda f, mu, std, eps: (
+                pathwise(f, mu, std, eps),
+                score(f, mu, std, eps, detach_z=False),
+            ),
+            "moves along",
+        ),
+        (lambda *a: (both(*a)[0].sum(0), both(*a)[1]), "added up"),
         (changed(lambda p, s, f, std, eps: (p.mean(0), s.mean(0))), "shape"),
         (lambda *a: pathwise(*a), "shape"),
     ],

@@ -33,13 +33,17 @@ def by_softplus(mu, logvar, x_logits, x):
     return sum(losses) / len(losses)
 
 
+def as_number(*batch):
+    return by_sums(*batch).item()
+
+
 def of_terms(combine):
     return lambda *batch: combine(*terms(*batch))
 
 
-def with_probabilities(mu, logvar, x_logits, x):
+def with_probabilities(mu, logvar, x_logits, x, eps=0.0):
     p = torch.sigmoid(x_logits)
-    log_p = x * torch.log(p) + (1 - x) * torch.log(1 - p)
+    log_p = x * torch.log(p + eps) + (1 - x) * torch.log(1 - p + eps)
     return terms(mu, logvar, x_logits, x)[0].sum(1).mean() - log_p.sum(1).mean()
 
 
@@ -57,9 +61,18 @@ def decoded(model, n):
     return torch.sigmoid(model.decode(Normal(0.0, 1.0).sample(shape)))
 
 
+def as_array(model, n):
+    return decoded(model, n).detach().numpy()
+
+
 def one_by_one(model, n):
     codes = torch.randn(n, 1, model.config.latent_dim)
     return torch.cat([model.mean_image(z) for z in codes])
+
+
+def with_seed(model, n):
+    torch.manual_seed(1)
+    return decoded(model, n)
 
 
 def from_codes(draw):
@@ -89,6 +102,12 @@ def all_at_once(model, x, n_samples):
     )
     elbo = (drawn.log_p_x_given_z - drawn.kl).mean()
     return [float((at.log_p_x_given_z - at.kl).mean()), float(elbo)]
+
+
+def of_picture(model, x, n_samples):
+    output = model(x, n_samples=n_samples)
+    at_mean = model.log_p_x_given_z(x, model.mean_image(output.mu)) - output.kl
+    return at_mean.mean(), (output.log_p_x_given_z - output.kl).mean()
 
 
 def by_reports(model, x, n_samples):
@@ -122,8 +141,8 @@ def icdf(probabilities):
 
 
 RIGHT = {
-    "batch_loss": [by_sums, by_distributions, by_softplus],
-    "new_digits": [sampled, decoded, one_by_one],
+    "batch_loss": [by_sums, by_distributions, by_softplus, as_number],
+    "new_digits": [sampled, decoded, one_by_one, as_array],
     "two_values": [by_hand, all_at_once, by_reports],
     "fair_ticks": [by_erfinv, by_inv_cdf, by_icdf],
 }
@@ -142,6 +161,7 @@ WRONG = {
         (lambda *batch: by_sums(*batch, kl_weight=0), "Where is the KL?"),
         (with_probabilities, "rounds to 1"),
         (with_cut_probabilities, "-100"),
+        (lambda *batch: with_probabilities(*batch, eps=1e-8), "p rounds to 1"),
         (lambda m, v, p, x: by_sums(m, v, torch.sigmoid(p), x), "twice"),
         (
             lambda m, v, p, x: (
@@ -163,6 +183,7 @@ WRONG = {
         (from_codes(lambda n, j: torch.randn(n, 1).expand(n, j)), "independent"),
         (from_codes(lambda *shape: (torch.rand(shape) - 0.5) * 12**0.5), "normally"),
         (lambda model, n: decoded(model, 10), "shape"),
+        (with_seed, "the seed"),
     ],
     "two_values": [
         (lambda *case: by_hand(*case)[:1] * 2, "needs draws"),
@@ -174,6 +195,8 @@ WRONG = {
         (lambda *case: [-v for v in by_hand(*case)], "that is a loss"),
         (lambda *case: by_hand(*case, reduce=torch.sum), "over the images"),
         (log_of_mean, "under the logarithm"),
+        (of_picture, "mean_image not"),
+        (lambda *case: by_hand(*case, reduce=lambda v: v), "two numbers"),
         (lambda *case: by_hand(*case)[0], "stopped"),
         (lambda *case: (*by_hand(*case), 0.0), "two numbers"),
         (lambda *case: (0.0, 0.0), "up to chance"),

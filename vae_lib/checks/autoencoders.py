@@ -72,6 +72,11 @@ def one_number(answer: tuple[Callable, Callable]) -> None:
         checks.require(
             shape == (22,), f"one number for each of 22 pictures, got shape {shape}"
         )
+        kind = getattr(pack(bits.clone()), "dtype", "no tensor")
+        checks.require(
+            kind == torch.float64,
+            f"expected numbers in double precision, torch.float64, got {kind}",
+        )
         single = torch.equal(numbers, numbers.float().double())
         checks.require(
             n_pixels < 24 or not single,

@@ -25,6 +25,8 @@ def log_normal(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
         "deviation.": lambda m, v, e: right(m, 2 * v, e),
         "You multiply the noise by logvar itself: first make a standard deviation "
         "of it.": lambda m, v, e: torch.exp(m + v * e),
+        "logvar / 2 is the logarithm of sigma: which function undoes "
+        "it?": lambda m, v, e: torch.exp(m + v / 2 * e),
         "Your sigma shrinks when logvar grows: look at the sign in the exponent that "
         "makes it.": lambda m, v, e: right(m, -v, e),
         "That is a Gaussian draw, but it is the logarithm of z that should be "
@@ -84,40 +86,54 @@ def gumbel(answer: Callable[[Tensor, float, float], Tensor]) -> None:
 def two_gradients(answer: Callable) -> None:
     """Exercise C: ``answer(f, mu, std, eps)`` is (pathwise, score), each (K, J)."""
 
-    def gradients(*case) -> Tensor:
-        return torch.stack([torch.as_tensor(part).detach() for part in answer(*case)])
+    def pathwise(*case) -> Tensor:
+        return answer(*case)[0]
 
-    def pair(make: Callable) -> Callable[..., Tensor]:
-        def stacked(f, mu, std, eps):
+    def score_function(*case) -> Tensor:
+        return answer(*case)[1]
+
+    def made(estimate: Callable) -> Callable[..., Tensor]:
+        """Of the slope d, the values f, sigma and the noise e."""
+
+        def of_case(f, mu, std, eps):
             z = (mu + std * eps).requires_grad_()
             (slope,) = grad(f(z).sum(), z)
-            return torch.stack(make(slope, f(z).detach()[:, None], std, eps))
+            return estimate(slope, f(z).detach()[:, None], std, eps)
 
-        return stacked
+        return of_case
 
     def log_q(std: Tensor, eps: Tensor) -> Tensor:
         return torch.distributions.Normal(0.0, std).log_prob(std * eps).sum(-1, True)
 
-    mistakes = {  # of the slope d, the values f, sigma and the noise e
-        "The pathwise estimate comes first.": lambda d, f, s, e: (f * e / s, d),
-        "The score in mu is not eps alone: differentiate -(z - mu)^2 / (2 sigma^2) in "
-        "mu.": lambda d, f, s, e: (d, f * e),
-        "You divide by sigma too often.": lambda d, f, s, e: (d, f * e / s**2),
-        "The score is one factor; where is f(z)?": lambda d, f, s, e: (d, e / s),
-        "A z above mu should pull mu up: the sign.": lambda d, f, s, e: (d, -f * e / s),
-        "Your first is the derivative in sigma: how much does z move when mu "
-        "does?": lambda d, f, s, e: (d * e, f * e / s),
-        "For the score hold z fixed, detach it: log q(z) is differentiated in mu, f(z) "
-        "is a number.": lambda d, f, s, e: (d, d * log_q(s, e)),
-    }
     mu, std = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.5, 2.0]]).double()
     cases = {
         "f = the sum of z^2": (lambda z: z.square().sum(-1), mu, std, noise(4, 3)),
         "f = cos(z1 z2)": (lambda z: z[:, :2].prod(-1).cos(), mu, std, noise(4, 3)),
     }
-    right = pair(lambda d, f, s, e: (d, f * e / s))
-    hints = {hint: pair(make) for hint, make in mistakes.items()}
-    checks.compare(gradients, right, cases, hints)
+    mistakes = {
+        "The pathwise estimate comes first.": lambda d, f, s, e: f * e / s,
+        "Your first is the derivative in sigma: how much does z move when mu "
+        "does?": lambda d, f, s, e: d * e,
+        "Your first is the derivative in eps: how much does z move when mu "
+        "does?": lambda d, f, s, e: d * s,
+        "The draws are added up: differentiate in z, of which each draw has its "
+        "own.": lambda d, f, s, e: d.sum(0),
+    }
+    hints = {hint: made(estimate) for hint, estimate in mistakes.items()}
+    checks.compare(pathwise, made(lambda d, f, s, e: d), cases, hints)
+    mistakes = {
+        "The score in mu is not eps alone: differentiate -(z - mu)^2 / (2 sigma^2) in "
+        "mu.": lambda d, f, s, e: f * e,
+        "You divide by sigma too often.": lambda d, f, s, e: f * e / s**2,
+        "The score is one factor; where is f(z)?": lambda d, f, s, e: e / s,
+        "A z above mu should pull mu up: the sign.": lambda d, f, s, e: -f * e / s,
+        "For the score hold z fixed, detach it: log q(z) is differentiated in mu, f(z) "
+        "is a number.": lambda d, f, s, e: d * log_q(s, e),
+        "The score is 0 when z moves along with mu: hold z fixed, detach "
+        "it.": lambda d, f, s, e: 0 * e,
+    }
+    hints = {hint: made(estimate) for hint, estimate in mistakes.items()}
+    checks.compare(score_function, made(lambda d, f, s, e: f * e / s), cases, hints)
 
 
 def leave_one_out(answer: Callable[[Tensor, Tensor], Tensor]) -> None:

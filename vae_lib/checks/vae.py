@@ -80,11 +80,11 @@ def batch_loss(answer: Callable[..., Tensor]) -> None:
     random = torch.Generator().manual_seed(7)
     mu, logvar = torch.randn(2, 4, 3, generator=random).double()
     x, x_logits = torch.rand(2, 4, 6, generator=random).double()
-    far = torch.tensor([[150.0, -150.0, 3.0]])
+    one, far = torch.ones(1, 2), torch.tensor([[150.0, -150.0, 3.0]])
     cases = {
         "q = p and logits 0": (0 * mu, 0 * mu, 0 * x, x),
         "4 images of 6 pixels": (mu, logvar, 6 * x_logits - 3, x),
-        "logits of 150": (torch.ones(1, 2), torch.ones(1, 2), far, 0 * far + 0.25),
+        "logits of 150 (p rounds to 1)": (one, one, far, 0 * far + 0.25),
     }
     checks.compare(answer, loss(right), cases, mistakes)
 
@@ -122,6 +122,10 @@ def new_digits(answer: Callable[[VAE, int], Tensor]) -> None:
     mean, std = codes.mean().item(), codes.std(0).mean().item()
     checks.require(std > 1e-3, "all pictures are the same: draw a code for each")
     checks.require(
+        not torch.equal(pictures, checks.value(answer(model, 2000))),
+        "a second call gave the same pictures: do not fix the seed in the function",
+    )
+    checks.require(
         abs(mean - 4) > 0.5,
         "your codes come from the encoder: that gives variations of known images, new "
         "ones come from the prior",
@@ -146,11 +150,13 @@ def two_values(answer: Callable) -> None:
     weights = model.decoder[0].weight.square().sum(0) / (2 * 0.7**2)
     variance = output.logvar.exp()
     kl, log_p = output.kl.mean().item(), output.log_p_x_given_z.mean().item()
+    picture = model.log_p_x_given_z(x, model.mean_image(output.mu)).mean().item()
     cost = (variance @ weights).mean().item()
     torch.manual_seed(7)
 
     def pair(*case) -> Tensor:
-        return torch.stack([torch.as_tensor(part).detach() for part in answer(*case)])
+        parts = [torch.as_tensor(part).detach().flatten() for part in answer(*case)]
+        return torch.cat(parts)
 
     found = checks.call(pair, "n_samples = 2000", (model, x, 2000))
     checks.require(found.shape == (2,), "return two numbers: (at the mean, ELBO)")
@@ -161,6 +167,7 @@ def two_values(answer: Callable) -> None:
     wrong = [
         (elbo, log_p - kl, "both values decode the mean: the ELBO needs draws"),
         (at_mean, log_p - cost - kl, "the first should decode mu itself"),
+        (at_mean, picture - kl, "decode gives p(x|z) its parameters, mean_image not"),
         (elbo, log_p - too_little - kl, "exp(logvar) is a variance, not sigma"),
         (elbo, of_means - kl, "average log p(x|z), not p(x|z) under the logarithm"),
     ]
