@@ -23,7 +23,8 @@ book: $(INSTALLED)
 	@echo "To open:  file://$(CURDIR)/$(SITE)/index.html"
 
 test: browser check execute book
-	TQDM_DISABLE=1 $(BIN)/pytest --numprocesses=2 --dist loadfile -m "book and not long"
+	TQDM_DISABLE=1 $(BIN)/pytest --numprocesses=2 --dist loadfile --no-loadscope-reorder \
+	  -m "book and not long"
 	TQDM_DISABLE=1 $(BIN)/pytest -m long
 
 # One that is installed; else Playwright's download; else Debian's, where apt-get may.

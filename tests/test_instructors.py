@@ -105,7 +105,7 @@ def test_a_command_of_the_guide_is_one_that_the_book_has(command):
 def test_chapters_reach_the_program_that_makes_the_editions():
     (command,) = [command for command in COMMANDS if "CHAPTERS" in command]
     chapters = re.search(r'"(.+)"', command)[1]
-    dry_run = ["make", "-n", "student", f"CHAPTERS={chapters}"]
+    dry_run = ["make", "-n", "--no-print-directory", "student", f"CHAPTERS={chapters}"]
     done = subprocess.run(dry_run, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].endswith(f"-m tools.course {chapters}")
 
