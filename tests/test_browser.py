@@ -294,22 +294,27 @@ def test_menu_opens_on_a_phone(index):
     assert index.url.endswith("07-vae.html")
 
 
-def test_theme_switches_and_is_remembered(index):
+def test_theme_switches_and_is_remembered(browser):
+    """In a page that no script of ours has told which theme to start with."""
+    page = browser.new_page(viewport={"width": 1300, "height": 900})
+    page.goto((SITE / "book" / "index.html").as_uri())
+
     def look():
-        return index.evaluate(
+        return page.evaluate(
             "[document.documentElement.dataset.theme,"
             " getComputedStyle(document.body).backgroundColor]"
         )
 
     light, white = look()
-    button = index.locator(".theme-switch-button:visible")
+    button = page.locator(".theme-switch-button:visible")
     for _ in range(3):  # light, dark, as the system has it
         if look()[0] != "dark":
             button.click()
     dark, black = look()
     assert (light, dark) == ("light", "dark") and white != black
-    index.reload()
+    page.reload()
     assert look() == [dark, black]
+    page.context.close()
 
 
 def test_search_finds_every_term_of_the_glossary(open_page):
