@@ -58,5 +58,5 @@ def test_a_number_of_an_entry_is_one_that_a_cell_has_printed(entry):
         for cell in read(notebook)
         for output in cell.get("outputs", [])
     )
-    for number in re.findall(r"−?\d+\.\d+|\d+ to \d+", truth):
+    for number in re.findall(r"−?\d+\.\d+|\d+ to \d+|\d{3,}", truth):
         assert number.replace("−", "-") in printed, number
