@@ -49,7 +49,7 @@ def leave_out(app: Sphinx, document: str, content: list[str]) -> None:
             if mark.get("solution") and hidden():
                 cell.metadata.tags.remove("hide-input")  # a stub need not be unfolded
             elif mark.get("solution"):
-                cell.metadata.mystnb = PROMPTS
+                cell.metadata.mystnb = cell.metadata.get("mystnb", {}) | PROMPTS
             elif mark.get("grade") and hidden():
                 cell.outputs = []  # they say that the answer is right
         content[0] = nbformat.writes(notebook)
