@@ -27,10 +27,12 @@ IMPORTS = {
     "evaluation": {"data", "distributions", "guards", "models", "objectives"},
     "guards": set(),
     "distributed": set(),
+    "threads": set(),
     "steps": {"data", "distributed", "models", "objectives"},
     "compiled": {"distributed", "steps"},
     "training": {
-        *("compiled", "data", "distributed", "evaluation", "guards", "models", "steps")
+        *("compiled", "data", "distributed", "evaluation", "guards", "models", "steps"),
+        "threads",
     },
     "checkpoints": {"models"},
     "runs": {
@@ -60,10 +62,8 @@ evaluation.active_units evaluation.log_likelihood_by_quadrature
 objectives.effective_beta autoencoder.AutoEncoder records.load_record
 """
 IN_A_FRESH_PROCESS = """
-import sys, vae_lib, torch
-assert not [name for name in sys.modules if name.startswith("vae_lib.")]
-for n in (1, 1_000_000):  # one thread, and all of them
-    assert not (torch.full((n,), 1e-38) / 10).any()
+import sys, vae_lib
+assert not [name for name in sys.modules if name.startswith(("vae_lib.", "torch"))]
 """
 
 
@@ -98,7 +98,7 @@ def test_modules_import_only_what_lies_below_them(path):
         assert ours <= ({"__init__": set()} | IMPORTS)[path.stem]
 
 
-def test_importing_the_library_only_flushes_denormals():
+def test_importing_the_library_does_nothing_else():
     command = [sys.executable, "-c", IN_A_FRESH_PROCESS]
     done = subprocess.run(command, cwd=FOLDER.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

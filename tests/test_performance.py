@@ -74,6 +74,10 @@ def test_record_has_every_part_and_enough_rounds(record):
     assert set(record["environment"]) == {"device", "cpu", "threads", "torch", "load"}
     assert set(record["compiling"]) == {"new", "kept"}
     assert record["memory"]["added_over_images"] > 1
+    for ratios in record["busy"]["ratio_to_alone"].values():
+        assert ratios["min"] <= ratios["median"] <= ratios["max"]
+    # The promise to whoever trains on a machine that has other work.
+    assert record["busy"]["ratio_to_alone"]["a core to spare"]["median"] <= 2.5
     from_scratch = [name for name in PRETRAINED if PRETRAINED[name].start is None]
     assert list(record["recipes"]["presets"]) == from_scratch
     for name, found in record["recipes"]["presets"].items():

@@ -16,7 +16,7 @@ from vae_lib.evaluation import evaluate_elbo
 from vae_lib.guards import NonFiniteLossError
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.models import VAE, VAEConfig
-from vae_lib.steps import Epoch, take_step, train_epoch
+from vae_lib.steps import Epoch, forget_negligible, take_step, train_epoch
 from vae_lib.training import scheduled_lr, set_seed
 
 
@@ -268,3 +268,56 @@ def test_the_loop_that_the_book_shows_is_short():
         (function,) = ast.parse(inspect.getsource(function)).body
         assert function.end_lineno <= 45
         assert function.end_lineno - function.body[1].lineno < 20
+
+
+def test_training_leaves_the_arithmetic_of_the_process_as_it_was(make_vae, batch):
+    """Denormal numbers, threads, gradients: other people's code relies on them."""
+
+    def settings():
+        tiny = torch.full((1_000_000,), 1e-38) / 10  # by all threads
+        few = torch.full((1,), 1e-38) / 10
+        return bool(tiny.all() and few.all()), torch.get_num_threads()
+
+    during = []
+    before = settings()
+    assert before[0]
+    train(make_vae(), batch, epochs=1, save=lambda model: during.append(settings()))
+    assert settings() == before and during[0][0]
+
+
+def test_moments_that_vanish_become_zero_and_never_denormal():
+    """Pixels that one batch alone has lit, and then none for two hundred steps."""
+    images = torch.zeros(201, 20)
+    images[:1] = 1
+    model = VAE(VAEConfig(2, (4,), n_pixels=20))
+    optimizer = torch.optim.Adam(model.parameters())
+    tiny = torch.finfo(torch.float32).tiny
+    shrunk = []
+
+    def looked_at(*arguments, **options):
+        for state in optimizer.state.values():
+            size = state["exp_avg"].abs()
+            assert not ((size > 0) & (size < tiny)).any()
+            shrunk.append(bool(((size > 0) & (size < 1e-30)).any()))
+        return take_step(*arguments, **options)
+
+    for _ in range(6):  # 1,206 steps
+        order = torch.arange(201)
+        options = {"latent_dim": 2, "batch_size": 1, "step": looked_at}
+        train_epoch(model, images, optimizer, lambda _: 1e-3, Epoch(order), **options)
+        images[:1] = 0
+    assert any(shrunk)
+    first = optimizer.state[next(model.parameters())]["exp_avg"]
+    assert not first.any()
+
+
+def test_moments_that_count_are_kept():
+    weight = torch.nn.Parameter(torch.ones(3))
+    adam = torch.optim.Adam([weight])
+    weight.sum().backward()
+    adam.step()
+    kept = torch.tensor([1e-29, -1e-29, 0.5])
+    adam.state[weight]["exp_avg"].copy_(kept)
+    forget_negligible(adam)
+    assert torch.equal(adam.state[weight]["exp_avg"], kept)
+    assert adam.state[weight]["step"] == 1

@@ -12,7 +12,8 @@ dataloader  the same network and loss fed by a plain torch DataLoader, as tutori
 
 Rounds interleave them, so that a busy moment of the machine touches all; the first
 round warms up and is not counted. Then: how the cost grows with the size of the task,
-where the time goes, how much memory training adds, how long compiling takes.
+where the time goes, how much memory training adds, how long compiling takes, and what
+a busy process beside it costs.
 """
 
 import argparse
@@ -112,11 +113,24 @@ def shares(run: Callable[[], float]) -> dict[str, float]:
     return {group: t / time_of.total() for group, t in time_of.most_common()}
 
 
-def fresh_process(what: str) -> dict[str, float]:
-    """What tools/fresh_process.py finds."""
+def fresh_process(what: str, **variables: str) -> dict:
+    """What tools/fresh_process.py finds, with these variables in its environment."""
     command = [sys.executable, "-m", "tools.fresh_process", what]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    options = {"cwd": ROOT, "check": True, "stdout": subprocess.PIPE}
+    done = subprocess.run(command, env=os.environ | variables, **options)
     return json.loads(done.stdout)
+
+
+def beside_a_busy_process() -> dict[str, dict[str, float]]:
+    """An epoch beside a busy process over one alone: with a core to spare, and not."""
+    spare = fresh_process("busy")
+    every = fresh_process("busy", OMP_NUM_THREADS=str(torch.get_num_threads()))
+    found = {
+        "a core to spare": ratios(spare, "alone")["beside"],
+        "all cores": ratios(every, "alone")["beside"],
+    }
+    least = min(spare["alone"]) / min(every["alone"])
+    return {"ratio_to_alone": found, "alone_with_a_core_to_spare": least}
 
 
 def compiling(waits: dict[str, dict], result: dict) -> dict[str, dict]:
@@ -178,6 +192,9 @@ def main() -> None:
     if result["environment"]["load"] > 1:
         print("this machine is busy: load average", result["environment"]["load"])
     result["memory"] = fresh_process("memory")
+    result["busy"] = beside_a_busy_process()
+    # All that follows runs on an idle machine, and so on all its cores.
+    os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())
     images = load_mnist("train").images
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # compiled code, none yet

@@ -2,12 +2,15 @@
 
     python -m tools.fresh_process memory    how much memory training adds
     python -m tools.fresh_process compile   seconds until a compiled step is ready
+    python -m tools.fresh_process busy      seconds of epochs, alone and beside another
 
 memory reads /proc, so it needs Linux.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -55,8 +58,26 @@ def compile_step() -> dict[str, float]:
     return {"seconds": time.perf_counter() - start}
 
 
+def busy() -> dict[str, list[float]]:
+    """Epochs alone and beside a process that does nothing but work, in turn."""
+    ours = Ours(load_mnist("train").images, TASK | {"images": 15_000})
+    ours()  # warms up
+    seconds = {"alone": [], "beside": []}
+    for _ in range(5):
+        for how, found in seconds.items():
+            code = "while True: pass" if how == "beside" else ""
+            with subprocess.Popen([sys.executable, "-c", code]) as other:
+                time.sleep(0.5)  # until it works, or is gone
+                start = time.perf_counter()
+                ours()
+                found.append(time.perf_counter() - start)
+                other.kill()
+    return seconds
+
+
+MEASURES = {"memory": memory, "compile": compile_step, "busy": busy}
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["memory", "compile"])
-    what = parser.parse_args().what
-    print(json.dumps(memory() if what == "memory" else compile_step()))
+    parser.add_argument("what", choices=MEASURES)
+    print(json.dumps(MEASURES[parser.parse_args().what]()))

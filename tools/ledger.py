@@ -28,6 +28,7 @@ from vae_lib.evaluation import evaluate_elbo, log_likelihood
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.records import load_record
 from vae_lib.runs import MODEL, as_trained, train_run
+from vae_lib.threads import n_threads
 from vae_lib.training import set_seed, train
 
 ROOT = Path(__file__).parents[1]
@@ -174,7 +175,7 @@ def run_shipped(row: Row) -> dict:
         "train_seconds": round(seconds, 1),
         "test_elbo": test_elbo,
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "threads": n_threads(),
     }
     sha256 = save(FOLDER / f"{row.shipped}.safetensors", model, record)
     print(f'{row.shipped}: sha256="{sha256}"', flush=True)

@@ -40,10 +40,9 @@ def read_record() -> dict:
 def page(record: dict) -> str:
     """The text of the page."""
     template = Template(TEMPLATE.read_text("utf-8"))
-    parts = (measured(record), against_ours(record), compiling(record), grown(record))
-    fields = tried(record["recipes"])
-    for part in parts:
-        fields |= part
+    fields = tried(record["recipes"]) | beside(record["busy"])
+    for part in (measured, against_ours, compiling, grown):
+        fields |= part(record)
     return template.substitute(fields)
 
 
@@ -101,6 +100,15 @@ def compiling(record: dict) -> dict[str, str]:
         )
     waits = {"wait_new": new, "wait_kept": kept}
     return {key: f"{x['seconds']:.0f}" for key, x in waits.items()} | {"pays": pays}
+
+
+def beside(busy: dict) -> dict[str, str]:
+    """What a busy process costs, and what it costs to be prepared for one."""
+    found = busy["ratio_to_alone"]
+    return {
+        "busy": rows([(f"on {name}", *spread(ratio)) for name, ratio in found.items()]),
+        "spare_alone": f"{busy['alone_with_a_core_to_spare']:.2f}",
+    }
 
 
 def grown(record: dict) -> dict[str, str]:

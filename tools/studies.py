@@ -25,6 +25,7 @@ from vae_lib.evaluation import active_units, evaluate_elbo
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.records import FOLDER
 from vae_lib.runs import MODEL, as_trained, train_run
+from vae_lib.threads import n_threads
 from vae_lib.training import set_seed, train
 
 RUNS = Path(__file__).parents[1] / "_build" / "runs"
@@ -300,7 +301,7 @@ def write_record(name: str, command: str, result: dict) -> None:
         "command": command,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "threads": n_threads(),
     }
     content = json.dumps(made_by | result, indent=1) + "\n"
     write_atomically(FOLDER / f"{name}.json", content.encode())

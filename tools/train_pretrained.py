@@ -17,6 +17,7 @@ from vae_lib.data import load_mnist
 from vae_lib.evaluation import evaluate_elbo
 from vae_lib.models import VAE
 from vae_lib.runs import as_trained
+from vae_lib.threads import n_threads
 from vae_lib.training import set_seed, train
 
 
@@ -38,7 +39,7 @@ def main() -> None:
         "test_elbo": report.elbo,
         "test_kl": report.kl,
         "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "threads": n_threads(),
     }
     sha256 = save(FOLDER / f"{name}.safetensors", model, record)
     print(record)

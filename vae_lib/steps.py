@@ -14,6 +14,8 @@ from vae_lib.distributed import n_processes, share
 from vae_lib.models import VAEOutput
 from vae_lib.objectives import elbo, importance_weighted_bound
 
+NEGLIGIBLE, STEPS_BETWEEN = 1e-30, 100
+
 
 @dataclass
 class Epoch:
@@ -97,6 +99,8 @@ def train_epoch(
     batches = epoch.order.split(batch_size)
     samples = () if n_samples is None else (n_samples,)
     for index in batches[len(epoch.sums) :]:
+        if len(epoch.sums) % STEPS_BETWEEN == 0:
+            forget_negligible(optimizer)
         x = images[index]  # (B, D)
         if binarization == "sample":
             x = binarize(x, "sample", generator=generator)
@@ -109,3 +113,17 @@ def train_epoch(
         if stop():
             break
     return torch.stack(epoch.sums)
+
+
+@torch.no_grad()
+def forget_negligible(optimizer: torch.optim.Optimizer) -> None:
+    """Set moments to zero that have all but vanished, before they slow down each step.
+
+    The mean gradient of a weight behind a pixel that is hardly ever lit shrinks with
+    each step and ends as a denormal number, with which many processors are slow. From
+    1e-30 Adam's takes 170 steps to get there; beside Adam's eps of 1e-8 it is nothing.
+    """
+    for state in optimizer.state.values():
+        for moment in state.values():
+            if isinstance(moment, Tensor):
+                moment.masked_fill_(moment.abs() < NEGLIGIBLE, 0)

@@ -30,6 +30,7 @@ from vae_lib.guards import (
 )
 from vae_lib.models import VAE
 from vae_lib.steps import Epoch, take_step, train_epoch
+from vae_lib.threads import leave_a_core
 
 
 @dataclass
@@ -127,7 +128,7 @@ def train(
         dtype = model.input_mean.dtype
         require(given.dtype == dtype, f"images of {dtype}, as the model", given.dtype)
 
-    with process_group(), hold_interrupts() as interrupted:
+    with process_group(), leave_a_core(), hold_interrupts() as interrupted:
         model.to(pick_device(device))
         images = images.to(model.input_mean.device)
         history = model.history = model.history or TrainingHistory(
