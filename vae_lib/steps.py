@@ -3,14 +3,16 @@
 The data stay on the device, shuffled by index; nothing in the loop waits for the host.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from vae_lib.data import binarize
 from vae_lib.distributed import n_processes, share
+from vae_lib.domains import one_of, require, whole
+from vae_lib.guards import BITS, OBJECTIVES
 from vae_lib.models import VAEOutput
 from vae_lib.objectives import elbo, importance_weighted_bound
 
@@ -21,6 +23,23 @@ class Epoch:
 
     order: Tensor  # (N,), int64
     sums: list[Tensor] = field(default_factory=list)  # each (3,)
+
+
+@dataclass
+class TrainingHistory:
+    """What training did: one dict an epoch in rows, and what it takes to go on.
+
+    Each row has epoch, elbo, log_p_x_given_z, kl (averages over the epoch's training
+    images, in nats, taken while the model was changing) and seconds; with validation
+    images also valid_elbo, valid_log_p_x_given_z and valid_kl, taken after the epoch.
+    began is the number of rows before the latest call of ``train``, under_way the
+    epoch in which that call was stopped.
+    """
+
+    optimizer: torch.optim.Optimizer
+    rows: list[dict] = field(default_factory=list)
+    began: int = 0
+    under_way: Epoch | None = None
 
 
 def take_step(
@@ -45,8 +64,11 @@ def take_step(
         beta, objective, clip_norm: see ``training.train``.
 
     Returns sums over the batch, (3,), in nats, of log p(x|z), the KL and the bound.
+    Raises ValueError if an argument is out of range, or if the objective ignores beta.
     Book: eq-minibatch. Source: Kingma & Welling (2014), Algorithm 1.
     """
+    sound = n_images > 0 and (clip_norm is None or clip_norm > 0)
+    require(sound, "n_images > 0 and clip_norm > 0 or None", (n_images, clip_norm))
     bound, sums = bound_and_sums(model(x, eps=eps), beta, objective)
     loss = -bound / n_images
     optimizer.zero_grad()
@@ -60,7 +82,13 @@ def take_step(
 def bound_and_sums(
     output: VAEOutput, beta: float, objective: str
 ) -> tuple[Tensor, Tensor]:
-    """The bound summed over the batch, and the sums (3,) that ``take_step`` returns."""
+    """The bound summed over the batch, and the sums (3,) that ``take_step`` returns.
+
+    Raises ValueError if the objective is unknown, or if it ignores beta.
+    """
+    if objective not in OBJECTIVES or (objective == "iwae" and beta != 1):
+        got = f"beta = {beta} with {objective!r}"
+        raise ValueError(f"expected objective 'elbo', or 'iwae' with beta 1, got {got}")
     if objective == "iwae":
         bound = importance_weighted_bound(output.log_w)  # (B,)
     else:
@@ -94,12 +122,13 @@ def train_epoch(
     It has fewer rows if stop() became true; the epoch knows how to go on.
     Book: eq-minibatch.
     """
-    batches = epoch.order.split(batch_size)
-    samples = () if n_samples is None else (n_samples,)
+    one_of("binarization", binarization, BITS)
+    batches = epoch.order.split(whole("batch_size", batch_size))
+    samples = () if n_samples is None else (whole("n_samples", n_samples),)
     for index in batches[len(epoch.sums) :]:
         x = images[index]  # (B, D)
         if binarization == "sample":
-            x = binarize(x, "sample", generator=generator)
+            x = torch.bernoulli(x, generator=generator)
         shape = (*samples, len(x), latent_dim)  # (B, J) or (K, B, J)
         eps = torch.randn(shape, dtype=x.dtype, device=x.device, generator=generator)
         done = (len(epoch.sums) + 1) / len(batches)
@@ -109,3 +138,13 @@ def train_epoch(
         if stop():
             break
     return torch.stack(epoch.sums)
+
+
+def scheduled_lr(epochs, lr, schedule, warmup, epoch, done) -> float:
+    """Step size when epoch + done of epochs epochs are done; done is in (0, 1]."""
+    position = epoch + done
+    if position < warmup:
+        return lr * position / warmup
+    if schedule == "constant" or epochs <= warmup:
+        return lr
+    return lr / 2 * (1 + math.cos(math.pi * (position - warmup) / (epochs - warmup)))
