@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from vae_lib.domains import require
+from vae_lib.domains import check_floats, require
 from vae_lib.models import VAE, VAEOutput
 
 
@@ -37,6 +37,8 @@ class AutoEncoder(VAE):
         """
         given = n_samples if generator is None else generator
         require(given is None, "no n_samples and no generator for a code", given)
+        if eps is not None:
+            check_floats("eps", eps)
         mu, logvar = self.encode(x)
         x_params = self.decode(mu)
         log_p_x_given_z = self.log_p_x_given_z(x, x_params)

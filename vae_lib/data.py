@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_lib.domains import check_generator, one_of, require
+from vae_lib.domains import check_generator, check_switches, one_of, require, whole
 from vae_lib.guards import pick_device
 
 MNIST_FOLDER = Path(__file__).parent / "mnist"
@@ -108,6 +108,8 @@ def check_images(images: Tensor, n_pixels: int, *, unit_interval: bool = True) -
 
     With unit_interval every value must also lie in [0, 1].
     """
+    n_pixels = whole("n_pixels", n_pixels)
+    check_switches(unit_interval=unit_interval)
     expected = f"expected finite float images of shape (N, {n_pixels}), N >= 1"
     if not isinstance(images, Tensor) or not images.is_floating_point():
         got = type(images).__name__, getattr(images, "dtype", None)

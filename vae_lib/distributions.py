@@ -133,30 +133,30 @@ def reparameterize(
         logvar: posterior log variance log(sigma^2), shape (..., J).
         n_samples: K draws per example along a new first axis; None for one draw
             without that axis.
-        eps: standard normal noise instead of drawing it, (..., J) or (K, ..., J);
-            n_samples and generator are then not asked for.
+        eps: standard normal noise instead of drawing it, (..., J) or (K, ..., J).
         generator: source of the noise, on mu's device; None for torch's global one.
 
     Returns:
         z, shape (..., J), or (K, ..., J) with n_samples = K.
 
-    Raises ValueError if the shapes differ, n_samples < 1, or eps comes beside others.
+    Raises ValueError if the shapes differ, n_samples < 1 or not the K of eps, or if a
+    generator comes beside eps.
     Book: eq-reparameterization. Source: Kingma & Welling (2014), section 2.4.
     """
     _check_same(mu, logvar)
+    if n_samples is not None:
+        n_samples = whole("n_samples", n_samples)
     if eps is None:
         check_generator(generator, mu.device)
-        shape = mu.shape
-        if n_samples is not None:
-            shape = (whole("n_samples", n_samples), *shape)
+        shape = mu.shape if n_samples is None else (n_samples, *mu.shape)
         eps = torch.randn(shape, dtype=mu.dtype, device=mu.device, generator=generator)
-    elif n_samples is not None or generator is not None:
-        raise ValueError("expected eps alone, got n_samples or generator beside it")
+    elif generator is not None:
+        raise ValueError("expected eps or a generator, got both")
     check_floats("mu and eps", mu, eps)
-    if eps.shape not in (mu.shape, (*eps.shape[:1], *mu.shape)) or eps.shape[:1] == (
-        0,
-    ):
-        shapes = f"mu {tuple(mu.shape)} and eps {tuple(eps.shape)}"
+    n = eps.shape[:1] if n_samples is None else (n_samples,)  # also (B,), for one draw
+    one = n_samples is None and eps.shape == mu.shape
+    if not one and (eps.shape != (*n, *mu.shape) or n == (0,)):
+        shapes = f"mu {tuple(mu.shape)}, n_samples {n_samples}, eps {tuple(eps.shape)}"
         raise ValueError(f"expected eps (..., J) or (K, ..., J) for mu, got {shapes}")
     return mu + torch.exp(0.5 * logvar) * eps  # (..., J) or (K, ..., J)
 

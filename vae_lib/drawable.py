@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from vae_lib.domains import number, require
+from vae_lib.domains import DTYPES, number, require
 
 N_COLORS = 10
 HALF_A_LEVEL = 0.5 / 255  # of grey: nobody sees what lies outside of [0, 1] by less
@@ -35,7 +35,7 @@ def finite_numbers(
     require(found is not None and found.dim() > 0, expected, values)
     shape = (len(found) if n is None else n, *(() if width is None else (width,)))
     require(found.shape == shape and found.numel() > 0, expected, found)
-    found = found if found.is_floating_point() else found.double()
+    found = found if found.dtype in DTYPES else found.double()
     require(bool(found.isfinite().all()), expected, "NaN or infinity")
     low = float(found.min())
     require(low >= least, what, low)

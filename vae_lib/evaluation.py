@@ -93,6 +93,7 @@ def log_likelihood(
     check_evidence(model)
     check_given(model, images)
     n_samples, chunk = whole("n_samples", n_samples), whole("chunk", chunk)
+    check_generator(generator, model.input_mean.device)
     generator = generator or torch.Generator(model.input_mean.device).manual_seed(0)
     bounds = []
     for x in images.split(IMAGES_PER_BLOCK):

@@ -142,7 +142,7 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
     if limit is not None:
         limit = number("limit", limit, above=0, or_else="None")
     fig, ax = plt.subplots(figsize=(6, 5.4))
-    placed = torch.full((1, 2), 100.0)  # where labels stand; none yet
+    placed = torch.full_like(z[:1], 100.0)  # where labels stand; none yet
     for label in labels.unique().tolist():
         points = z[labels == label]
         ax.scatter(*points.T, s=4, alpha=0.7, linewidths=0, label=label)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_lib.distributed import n_processes, share
-from vae_lib.domains import one_of, require, whole
+from vae_lib.domains import check_floats, check_generator, one_of, require, whole
 from vae_lib.guards import BITS, OBJECTIVES
 from vae_lib.models import VAEOutput
 from vae_lib.objectives import elbo, importance_weighted_bound
@@ -123,8 +123,11 @@ def train_epoch(
     Book: eq-minibatch.
     """
     one_of("binarization", binarization, BITS)
+    check_floats("images (N, D)", images)
+    check_generator(generator, images.device)
     batches = epoch.order.split(whole("batch_size", batch_size))
     samples = () if n_samples is None else (whole("n_samples", n_samples),)
+    latent_dim = whole("latent_dim", latent_dim)
     for index in batches[len(epoch.sums) :]:
         x = images[index]  # (B, D)
         if binarization == "sample":

@@ -132,6 +132,7 @@ def gaussian_kl_general(
     """
     _check_moments(mu_q, covariance_q)
     _check_moments(mu_p, covariance_p, len(mu_q))
+    require(covariance_p.det() != 0, "covariance_p with an inverse", covariance_p)
     precision, difference = covariance_p.inv(), mu_p - mu_q
     log_ratio = sympy.log(covariance_p.det() / covariance_q.det())
     distance = (difference.T * precision * difference)[0]
