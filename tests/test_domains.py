@@ -116,6 +116,13 @@ def part_of_double() -> VAE:
     return model
 
 
+def without_number() -> VAE:
+    model = VAE(CONFIG)
+    with torch.no_grad():
+        model.decoder[0].bias[1] = math.nan
+    return model
+
+
 def epoch_of(model: VAE, **options) -> dict:
     """The arguments of train_epoch for four images."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -321,7 +328,7 @@ TABLE = {
         evaluation.evaluate_elbo,
         lambda: {"model": VAE(CONFIG), "images": rand(4, 6)},
         {
-            "model": NO_MODEL + SHORT + MIXED,
+            "model": NO_MODEL + SHORT + MIXED + [without_number],
             "images": IMAGES + OTHER_TYPE,
             "batch_size": WHOLE,
             "generator": OTHER_GENERATOR,
@@ -331,7 +338,8 @@ TABLE = {
         evaluation.log_likelihood,
         lambda: {"model": VAE(CONFIG), "images": rand(4, 6), "n_samples": 2},
         {
-            "model": [*NO_MODEL, *SHORT, *MIXED, lambda: AutoEncoder(CONFIG)],
+            "model": [*NO_MODEL, *SHORT, *MIXED, lambda: AutoEncoder(CONFIG)]
+            + [without_number],
             "images": IMAGES + OTHER_TYPE,
             "n_samples": WHOLE,
             "chunk": WHOLE,
@@ -357,7 +365,7 @@ TABLE = {
         evaluation.active_units,
         lambda: {"model": VAE(CONFIG), "images": rand(4, 6)},
         {
-            "model": NO_MODEL + SHORT + MIXED,
+            "model": NO_MODEL + SHORT + MIXED + [without_number],
             "images": [*IMAGES, *OTHER_TYPE, rand(1, 6)],
             "threshold": NOT_NEGATIVE,
         },

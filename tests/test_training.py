@@ -3,6 +3,9 @@
 import ast
 import inspect
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -268,3 +271,22 @@ def test_the_loop_that_the_book_shows_is_short():
         (function,) = ast.parse(inspect.getsource(function)).body
         assert function.end_lineno <= 45
         assert function.end_lineno - function.body[1].lineno < 20
+
+
+IN_JUPYTER = """
+import sys
+from types import ModuleType, SimpleNamespace
+sys.modules["ipywidgets"] = None  # not installed
+sys.modules["IPython"] = ModuleType("IPython")
+kernel = SimpleNamespace(config={"IPKernelApp": {}})
+sys.modules["IPython"].get_ipython = lambda: kernel
+from vae_lib import training
+assert training.tqdm.__module__ == "tqdm.std"
+"""
+
+
+@pytest.mark.long
+def test_jupyter_without_widgets_has_a_bar_of_text_and_no_warning():
+    command, root = [sys.executable, "-c", IN_JUPYTER], Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

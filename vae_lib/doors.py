@@ -24,6 +24,14 @@ def check_model(model: VAE) -> None:
         require(placed, f"a model on one device, {tensors[0].device}", tensor.device)
 
 
+def check_judged(model: VAE) -> None:
+    """Raise ValueError unless averages over this model are numbers: a look at each."""
+    check_model(model)
+    for name, tensor in model.state_dict().items():
+        finite = bool(tensor.isfinite().all())
+        require(finite, "a model of finite weights", f"NaN or infinity in {name}")
+
+
 def check_given(model: VAE, images: Tensor, *, bits: bool = False) -> None:
     """Raise ValueError unless images (N, D) are what this model takes.
 
@@ -38,7 +46,7 @@ def check_given(model: VAE, images: Tensor, *, bits: bool = False) -> None:
 
 def check_evidence(model: VAE) -> None:
     """Raise ValueError unless the model has a log p(x): an auto-encoder has none."""
-    check_model(model)
+    check_judged(model)
     kind = type(model).__name__
     require(model.draws_z, "a model with a prior, and so with a log p(x)", kind)
 

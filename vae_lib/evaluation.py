@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 
 from vae_lib.distributions import gaussian_log_prob
 from vae_lib.domains import check_generator, number, require, whole
-from vae_lib.doors import check_evidence, check_given, check_model
+from vae_lib.doors import check_evidence, check_given, check_judged
 from vae_lib.models import VAE
 from vae_lib.objectives import elbo, importance_weighted_bound
 
@@ -51,7 +51,7 @@ def evaluate_elbo(
     Raises ValueError if the model or the images are bad, or batch_size < 1.
     Book: eq-elbo. Source: Kingma & Welling (2014), Eq. 7.
     """
-    check_model(model)
+    check_judged(model)
     check_given(model, images)
     batch_size = whole("batch_size", batch_size)
     # Drawn for all images at once, so that no batch size changes who gets which noise.
@@ -164,7 +164,7 @@ def active_units(model: VAE, images: Tensor, *, threshold: float = 0.01) -> int:
     Book: eq-active-units.
     Source: Burda, Grosse & Salakhutdinov (2016).
     """
-    check_model(model)
+    check_judged(model)
     check_given(model, images)
     threshold = number("threshold", threshold, least=0)
     if len(images) < 2:
