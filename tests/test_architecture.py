@@ -16,37 +16,41 @@ import vae_lib
 FOLDER = Path(vae_lib.__file__).parent
 BOOK = Path(__file__).parents[1] / "book"
 IMPORTS = {
-    "distributions": set(),
-    "symbolic": set(),
-    "objectives": set(),
-    "data": {"guards"},
-    "linear_gaussian": {"distributions"},
-    "models": {"data", "distributions"},
-    "autoencoder": {"models"},
+    "domains": set(),
+    "distributions": {"domains"},
+    "symbolic": {"domains"},
+    "objectives": {"domains"},
+    "guards": {"domains"},
+    "data": {"domains", "guards"},
+    "linear_gaussian": {"distributions", "domains"},
+    "configs": {"domains"},
+    "models": {"configs", "data", "distributions", "domains"},
+    "autoencoder": {"domains", "models"},
     "records": set(),
-    "evaluation": {"data", "distributions", "guards", "models", "objectives"},
-    "guards": set(),
+    "doors": {"data", "domains", "models"},
+    "evaluation": {"distributions", "domains", "doors", "models", "objectives"},
     "distributed": set(),
     "threads": set(),
-    "steps": {"data", "distributed", "models", "objectives"},
-    "compiled": {"distributed", "steps"},
+    "steps": {"distributed", "domains", "guards", "models", "objectives"},
+    "compiled": {"distributed", "domains", "steps"},
     "training": {
-        *("compiled", "data", "distributed", "evaluation", "guards", "models", "steps"),
-        "threads",
+        *("compiled", "distributed", "domains", "doors", "evaluation", "guards"),
+        *("models", "steps", "threads"),
     },
     "checkpoints": {"models"},
     "runs": {
         *("checkpoints", "data", "distributed", "guards", "models", "steps", "training")
     },
     "export": {"checkpoints", "guards", "models"},
-    "plots": set(),
+    "drawable": {"domains"},
+    "plots": {"domains", "drawable"},
     "options": {"checkpoints", "export", "guards", "models", "training"},
     "__main__": {
         *("checkpoints", "data", "distributed", "evaluation", "export", "guards"),
         *("models", "options", "plots", "runs"),
     },
 }
-BELOW_CHECKS = set(IMPORTS) - {"plots", "options", "__main__"} | {"checks"}
+BELOW_CHECKS = set(IMPORTS) - {"drawable", "plots", "options", "__main__"} | {"checks"}
 PROMISED = """
 distributions.gaussian_kl distributions.gaussian_log_prob
 distributions.bernoulli_log_prob distributions.continuous_bernoulli_log_prob

@@ -110,11 +110,14 @@ def test_a_batch_larger_than_the_data_is_one_step():
         ("--beta -1", "expected finite beta >= 0, got -1"),
         ("--beta nan", "expected finite beta >= 0, got nan"),
         ("--n-samples 0", "expected n_samples >= 1, got 0"),
-        ("--clip-norm 0", "expected clip_norm > 0 or None, got 0"),
+        ("--clip-norm 0", "expected finite clip_norm > 0 or None, got 0.0"),
         ("--latent-dim 0", "width >= 1, got (0, "),
         ("--hidden-dims 10,0", "width >= 1, got (2, 10, 0, 784)"),
         ("--hidden-dims 10;20", "--hidden-dims: invalid widths value: '10;20'"),
-        ("--likelihood gaussian --noise-std 0", "expected noise_std > 0, got 0"),
+        (
+            "--likelihood gaussian --noise-std 0",
+            "expected finite noise_std > 0, got 0.0",
+        ),
     ],
 )
 def test_the_command_line_refuses_arguments_before_it_makes_a_folder(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from vae_lib.models import VAE
+from vae_lib.models import LIKELIHOODS, VAE
 from vae_lib.training import set_seed, train
 
 RECIPES = {
@@ -112,6 +112,30 @@ def test_a_sweep_may_compile_more_versions_than_torch_allows(
     with torch._dynamo.config.patch(recompile_limit=1):
         for beta in (0.25, 0.5, 0.75):
             trained(make_vae(), batch, 1, compile=(0,), beta=beta)
+
+
+LEARNED = {"likelihood": "gaussian", "learn_noise": True}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "network", [LEARNED, {"likelihood": "gaussian"}, {"likelihood": LIKELIHOODS[2]}]
+)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_every_likelihood_and_frozen_layers_are_compiled(
+    make_vae, batch, network, frozen, monkeypatch
+):
+    """As one function, without a break; tracing alone, no C++."""
+    compile = partial(torch.compile, backend="eager")
+    monkeypatch.setattr(torch, "compile", compile)
+    models = [make_vae(**network) for _ in range(2)]
+    for model in models:
+        model.encoder.requires_grad_(not frozen)
+    expected = trained(models[0], batch, 2, clip_norm=0.1)
+    found = trained(models[1], batch, 2, clip_norm=0.1, compile=(0,))
+    pairs = zip(found.parameters(), expected.parameters(), strict=True)
+    for weight, known in pairs:
+        assert_close(weight, known, rtol=1e-9, atol=1e-9)
 
 
 def test_without_a_compiler_there_is_one_clear_line(

@@ -135,6 +135,24 @@ def test_fashion_mnist_without_a_network_says_so(error, monkeypatch, refuses):
         data.load_fashion_mnist()
 
 
+def test_fashion_mnist_laid_by_hand_says_what_is_wrong(tmp_path, monkeypatch, refuses):
+    expected = "expected Fashion-MNIST, t10k-images-idx3-ubyte.gz and -labels-idx1-"
+    (tmp_path / "file").touch()
+    with refuses(OSError, expected, "raw", "or a network, got nei"):
+        data.load_fashion_mnist("test", root=tmp_path / "file")
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3")
+    for name in (*names, "t10k-labels-idx1"):
+        (raw / f"{name}-ubyte").write_bytes(b"no pictures")
+    with refuses(OSError, expected, str(raw), "or a network, got neither"):
+        data.load_fashion_mnist("test", root=tmp_path)
+    fake = SimpleNamespace(data=torch.zeros(3, 32, 32), targets=torch.zeros(3))
+    monkeypatch.setattr(torchvision.datasets, "FashionMNIST", lambda *a, **k: fake)
+    with refuses(OSError, expected, "got files of shapes (3, 32, 32) and (3,)"):
+        data.load_fashion_mnist("test", root=tmp_path)
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_fashion_mnist_comes_in_the_form_of_mnist(split, monkeypatch):
     pixels = torch.randint(256, (3, 28, 28), dtype=torch.uint8)

@@ -332,9 +332,14 @@ def test_effective_beta_refuses_what_it_does_not_know(refuses):
     sizes = {"batch_size": 4, "n_pixels": 6, "latent_dim": 2}
     with refuses(ValueError, "expected a reduction among", "'none'"):
         effective_beta("sum", "none", **sizes)
-    for wrong in ({"batch_size": 0}, {"kl_weight": -1.0}, {"n_pixels": math.inf}):
-        with refuses(ValueError, "> 0"):
-            effective_beta("sum", "sum", **sizes | wrong)
+    wrong = {
+        "batch_size >= 1, got 0": {"batch_size": 0},
+        "finite kl_weight > 0, got -1.0": {"kl_weight": -1.0},
+        "n_pixels to be a whole number, got inf": {"n_pixels": math.inf},
+    }
+    for said, change in wrong.items():
+        with refuses(ValueError, f"expected {said}"):
+            effective_beta("sum", "sum", **sizes | change)
 
 
 def weights_after(make_vae, batch, factor: float, beta: float, optimizer) -> Tensor:

@@ -57,12 +57,13 @@ def test_a_preset_is_a_network_and_a_recipe(name, run, tmp_path):
     assert model.record["data"].get("start") == start
 
 
-def test_each_option_reaches_the_network_or_the_recipe(run, tmp_path):
+@pytest.mark.parametrize("goal", [{"beta": 0.5}, {"objective": "iwae"}], ids=str)
+def test_each_option_reaches_the_network_or_the_recipe(goal, run, tmp_path):
     network = {"latent_dim": 3, "hidden_dims": (6, 5), "activation": "softplus"}
     network |= {"likelihood": "gaussian", "noise_std": 0.25, "learn_noise": True}
     recipe = {"epochs": 1, "batch_size": 60_001, "lr": 0.002, "schedule": "constant"}
-    recipe |= {"warmup": 0.25, "beta": 0.5, "objective": "iwae", "n_samples": 3}
-    recipe |= {"binarization": "sample", "clip_norm": None}
+    recipe |= {"warmup": 0.25, "n_samples": 3, "binarization": "sample"}
+    recipe |= {"clip_norm": None} | goal
     words = ["train", "--preset", "mnist-20d", "--out", tmp_path]
     for name, value in (network | recipe).items():
         text = {"hidden_dims": "6,5", "learn_noise": "yes"}.get(

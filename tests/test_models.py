@@ -29,7 +29,8 @@ def p_x(likelihood: str, x_params: torch.Tensor) -> td.Distribution:
 def test_terms_have_their_shapes_and_equal_torch_distributions(
     make_vae, batch, likelihood, n_samples, lead
 ):
-    model = make_vae(likelihood=likelihood, noise_std=0.3)
+    noise = {"noise_std": 0.3} if likelihood == "gaussian" else {}
+    model = make_vae(likelihood=likelihood, **noise)
     output = model(batch, n_samples=n_samples)
     assert output.mu.shape == output.logvar.shape == (7, 2)
     assert output.z.shape == (*lead, 7, 2) and output.x_params.shape == (*lead, 7, 6)

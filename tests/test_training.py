@@ -3,6 +3,9 @@
 import ast
 import inspect
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -311,7 +314,7 @@ def test_moments_that_vanish_become_zero_and_never_denormal():
     assert not first.any()
 
 
-def test_moments_that_count_are_kept():
+def test_moments_that_count_are_kept(refuses):
     weight = torch.nn.Parameter(torch.ones(3))
     adam = torch.optim.Adam([weight])
     weight.sum().backward()
@@ -321,3 +324,24 @@ def test_moments_that_count_are_kept():
     forget_negligible(adam)
     assert torch.equal(adam.state[weight]["exp_avg"], kept)
     assert adam.state[weight]["step"] == 1
+    with refuses(ValueError, "expected a torch.optim.Optimizer, got Parameter"):
+        forget_negligible(weight)
+
+
+IN_JUPYTER = """
+import sys
+from types import ModuleType, SimpleNamespace
+sys.modules["ipywidgets"] = None  # not installed
+sys.modules["IPython"] = ModuleType("IPython")
+kernel = SimpleNamespace(config={"IPKernelApp": {}})
+sys.modules["IPython"].get_ipython = lambda: kernel
+from vae_lib import training
+assert training.tqdm.__module__ == "tqdm.std"
+"""
+
+
+@pytest.mark.long
+def test_jupyter_without_widgets_has_a_bar_of_text_and_no_warning():
+    command, root = [sys.executable, "-c", IN_JUPYTER], Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

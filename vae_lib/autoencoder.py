@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from vae_lib.domains import check_floats, require
 from vae_lib.models import VAE, VAEOutput
 
 
@@ -12,10 +13,13 @@ class AutoEncoder(VAE):
     It has the layers of a VAE of the same VAEConfig, so that they differ in nothing but
     the objective; the encoder's log variances are there and unused. ``training.train``
     maximises log p(x|z), which is minus a reconstruction error. There is no bound on
-    log p(x): what histories and ``evaluate_elbo`` report as elbo is log p(x|mu(x)).
+    log p(x): what histories and ``evaluate_elbo`` report as elbo is log p(x|mu(x)), and
+    estimates of log p(x) refuse it.
 
     Book: eq-autoencoder.
     """
+
+    draws_z = False
 
     def forward(
         self,
@@ -25,10 +29,16 @@ class AutoEncoder(VAE):
         eps: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> VAEOutput:
-        """Encode x (B, D), decode its code and score; the noise arguments do nothing.
+        """Encode x (B, D), decode its code and score.
 
-        The result has the shapes of one sample, z = mu, and a KL of zero.
+        The result has the shapes of one sample, z = mu, and a KL of zero. eps, which
+        loops hand to every model, changes nothing. Raises ValueError if n_samples or a
+        generator is given: nothing is drawn.
         """
+        given = n_samples if generator is None else generator
+        require(given is None, "no n_samples and no generator for a code", given)
+        if eps is not None:
+            check_floats("eps", eps)
         mu, logvar = self.encode(x)
         x_params = self.decode(mu)
         log_p_x_given_z = self.log_p_x_given_z(x, x_params)

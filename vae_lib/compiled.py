@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value
 
 from vae_lib.distributed import n_processes
+from vae_lib.domains import whole
 from vae_lib.steps import bound_and_sums, take_step
 
 COMPILERS = {"darwin": "clang++", "win32": "cl"}  # what torch looks for; else g++
@@ -22,8 +23,10 @@ def compile_step(batch_size: int) -> Callable[..., Tensor]:
 
     Its first call takes half a minute, less where torch keeps the compiled code of an
     earlier run. Other batches, such as an epoch's last, go through ``take_step``.
-    Raises ValueError without a C++ compiler, or if several processes train.
+    Frozen parameters stay as they are. Raises ValueError without a C++ compiler, or if
+    several processes train.
     """
+    batch_size = whole("batch_size", batch_size)
     if n_processes() > 1:  # their gradients are averaged in ``backward`` alone
         n = n_processes()
         raise ValueError(f"expected compile=False with several processes, got {n}")
@@ -33,15 +36,15 @@ def compile_step(batch_size: int) -> Callable[..., Tensor]:
     compiled = torch.compile(_whole_step, fullgraph=True, dynamic=False)
 
     def step(model, optimizer, x, eps, **options) -> Tensor:
-        if len(x) != batch_size or not optimizer.state:  # a first step fills the state
+        trained = {k: w for k, w in model.named_parameters() if w.requires_grad}
+        states = [optimizer.state.get(weight) for weight in trained.values()]
+        if len(x) != batch_size or not all(states):  # a first step fills the states
             return take_step(model, optimizer, x, eps, **options)
-        named = dict(model.named_parameters())
-        states = [optimizer.state[weight] for weight in named.values()]
         (group,) = optimizer.param_groups
         lr = x.new_full((), group["lr"])  # a number would be compiled in
         constants = (*group["betas"], group["eps"])
         with torch._dynamo.config.patch(recompile_limit=MOST_COMPILED):
-            return compiled(model, named, states, lr, constants, x, eps, **options)
+            return compiled(model, trained, states, lr, constants, x, eps, **options)
 
     return step
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_lib.domains import check_generator, check_switches, one_of, require, whole
 from vae_lib.guards import pick_device
 
 MNIST_FOLDER = Path(__file__).parent / "mnist"
@@ -40,7 +41,7 @@ def load_mnist(split: str = "train", *, device: str = "cpu") -> ImageSet:
     labels (N,) int64. Raises ValueError if split is neither "train" nor "test" or there
     is no such device, and OSError if a file is missing or damaged.
     """
-    _check_split(split)
+    one_of("split", split, MNIST_PREFIX)
     on = pick_device(device)
     prefix = MNIST_PREFIX[split]
     # An IDX file is a header of 16 bytes for images and 8 for labels, then the bytes.
@@ -55,19 +56,28 @@ def load_fashion_mnist(
 ) -> ImageSet:
     """Fashion-MNIST in the same form, downloaded once into root by torchvision.
 
-    Raises ValueError like ``load_mnist``, and OSError if the files are neither in root
-    nor to be had.
+    Files laid there by hand belong into the folder FashionMNIST/raw of root and have
+    the names of MNIST's, such as train-images-idx3-ubyte.gz. Raises ValueError like
+    ``load_mnist``, and OSError if the files are neither in root nor to be had, or if
+    they hold something else.
     """
-    _check_split(split)
+    one_of("split", split, MNIST_PREFIX)
+    require(isinstance(root, str | Path), "root to be a folder", root)
     on = pick_device(device)
     from torchvision.datasets import FashionMNIST  # a second that MNIST does without
 
+    raw = Path(root) / "FashionMNIST" / "raw"
+    names = f"{MNIST_PREFIX[split]}-images-idx3-ubyte.gz and -labels-idx1-ubyte.gz"
+    expected = f"expected Fashion-MNIST, {names}, in {str(raw)!r} or a network"
     try:
         dataset = FashionMNIST(root, train=split == "train", download=True)
-    except (OSError, RuntimeError) as error:
-        raise OSError(
-            f"expected Fashion-MNIST in {str(root)!r} or a network, got neither"
-        ) from error
+    except Exception as error:  # torchvision asserts, and reads files of any content
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise OSError(f"{expected}, got neither ({why})") from error
+    shapes = tuple(dataset.data.shape), tuple(dataset.targets.shape)
+    n_images = len(dataset.targets)
+    if shapes != ((n_images, 28, 28), (n_images,)) or n_images == 0:
+        raise OSError(f"{expected}, got files of shapes {shapes[0]} and {shapes[1]}")
     images = dataset.data.to(on).reshape(-1, 28 * 28).float().div_(255)
     return ImageSet(images, dataset.targets.to(on).long())
 
@@ -79,14 +89,18 @@ def binarize(
 
     "threshold" lights a pixel above 1/2; "sample" lights it with probability equal to
     its grey level: static binarization if this is done once, dynamic if anew for each
-    batch. generator is the source of randomness, on the images' device. Any shape goes.
-    Raises ValueError if how is unknown.
+    batch. generator is the source of randomness of "sample", on the images' device. Any
+    shape goes. Raises ValueError if how is unknown or the images are no grey levels.
     """
+    one_of("how", how, ("threshold", "sample"))
+    floats = isinstance(images, Tensor) and images.is_floating_point()
+    require(floats and images.numel(), "float images", images)
+    check_unit_interval(images)
     if how == "threshold":
+        require(generator is None, "no generator for 'threshold'", generator)
         return (images > 0.5).to(images.dtype)
-    if how == "sample":
-        return torch.bernoulli(images, generator=generator)
-    raise ValueError(f"expected how to be 'threshold' or 'sample', got {how!r}")
+    check_generator(generator, images.device)
+    return torch.bernoulli(images, generator=generator)
 
 
 def check_images(images: Tensor, n_pixels: int, *, unit_interval: bool = True) -> None:
@@ -94,24 +108,34 @@ def check_images(images: Tensor, n_pixels: int, *, unit_interval: bool = True) -
 
     With unit_interval every value must also lie in [0, 1].
     """
+    n_pixels = whole("n_pixels", n_pixels)
+    check_switches(unit_interval=unit_interval)
     expected = f"expected finite float images of shape (N, {n_pixels}), N >= 1"
     if not isinstance(images, Tensor) or not images.is_floating_point():
         got = type(images).__name__, getattr(images, "dtype", None)
         raise ValueError(f"{expected}, got {got[0]} of {got[1]}")
     if images.dim() != 2 or images.shape[1] != n_pixels or len(images) == 0:
         raise ValueError(f"{expected}, got shape {tuple(images.shape)}")
-    low, high = (value.item() for value in images.aminmax())
+    if images.layout != torch.strided or images.is_meta:
+        got = f"{images.layout} on {images.device}"
+        raise ValueError(f"{expected}, dense and with values, got {got}")
+    low, high = (value.item() for value in images.detach().aminmax())
     if not (low > -float("inf") and high < float("inf")):  # NaN fails both
         row = int((~images.isfinite()).any(1).nonzero()[0])
         raise ValueError(f"{expected}, got NaN or infinity in row {row}")
-    if unit_interval and not (low >= 0 and high <= 1):
-        hint = " (divide by 255?)" if high > 1 else ""
-        raise ValueError(f"expected pixels in [0, 1], got {low:g} to {high:g}{hint}")
+    if unit_interval:
+        check_unit_interval(images)
 
 
-def _check_split(split: str) -> None:
-    if split not in MNIST_PREFIX:
-        raise ValueError(f"expected split to be 'train' or 'test', got {split!r}")
+def check_unit_interval(images: Tensor) -> None:
+    """Raise ValueError, with what may have happened, unless all lie in [0, 1]."""
+    low, high = (value.item() for value in images.detach().aminmax())
+    if low >= 0 and high <= 1:  # NaN fails both
+        return
+    hint = "normalised? leave Normalize out, or take likelihood='gaussian'"
+    hint = "divide by 255?" if low >= 0 and 32 < high <= 255 else hint
+    hint = f" ({hint})" if high <= 255 else ""
+    raise ValueError(f"expected pixels in [0, 1], got {low:g} to {high:g}{hint}")
 
 
 def _read_verified(name: str, suffix: str) -> np.ndarray:

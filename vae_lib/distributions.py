@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vae_lib.domains import check_floats, check_generator, whole
+
 # Below this |logit| the continuous Bernoulli uses series, against cancellation.
 SERIES_LIMIT = 0.02
-LAST = slice(-1, None)
 
 
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -27,10 +28,10 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
         KL in nats, shape (...): summed over J, not averaged over the batch; never
         negative.
 
-    Raises ValueError if the shapes differ.
+    Raises ValueError unless both are tensors of floats of one shape.
     Book: eq-gaussian-kl. Source: Kingma & Welling (2014), Appendix B.
     """
-    _check_same_shape(mu, logvar)
+    _check_same(mu, logvar)
     # expm1(v) - v >= 0 also in float32, where exp(v) - 1 - v may round below zero.
     return 0.5 * (mu.square() + torch.expm1(logvar) - logvar).sum(-1)
 
@@ -46,10 +47,11 @@ def gaussian_log_prob(x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     Returns:
         log N(x; mu, diag(sigma^2)) in nats, shape (...): summed over D.
 
-    Raises ValueError if x and mu differ in their last dimension.
+    Raises ValueError unless all are tensors of floats whose shapes fit in this way.
     Book: eq-gaussian-log-prob. Source: Kingma & Welling (2014), Appendix C.2.
     """
-    _check_same_shape(x, mu, dims=LAST)
+    _check_fit("x and mu (..., D)", x, mu)
+    _check_fit("mu and logvar (..., D)", mu, logvar, or_one=True)
     quadratic = (x - mu).square() * torch.exp(-logvar)
     return -0.5 * (math.log(2 * math.pi) + logvar + quadratic).sum(-1)
 
@@ -69,10 +71,10 @@ def bernoulli_log_prob(x: Tensor, x_logits: Tensor) -> Tensor:
     Returns:
         log p(x) in nats, shape (...): summed over D, finite for every finite logit.
 
-    Raises ValueError if x and x_logits differ in their last dimension.
+    Raises ValueError unless both are tensors of floats whose shapes fit in this way.
     Book: eq-bernoulli-log-prob. Source: Kingma & Welling (2014), Appendix C.1.
     """
-    _check_same_shape(x, x_logits, dims=LAST)
+    _check_fit("x and x_logits (..., D)", x, x_logits)
     x, x_logits = torch.broadcast_tensors(x, x_logits)
     bce = F.binary_cross_entropy_with_logits(x_logits, x, reduction="none")
     return -bce.sum(-1)
@@ -89,6 +91,7 @@ def continuous_bernoulli_log_prob(x: Tensor, x_logits: Tensor) -> Tensor:
     Book: eq-continuous-bernoulli.
     Source: Loaiza-Ganem & Cunningham (2019), in terms of the logit.
     """
+    _check_fit("x and x_logits (..., D)", x, x_logits)
     near_zero = x_logits.abs() < SERIES_LIMIT
     safe = torch.where(near_zero, 1.0, x_logits)
     exact = torch.log(safe / torch.tanh(safe / 2))
@@ -102,10 +105,12 @@ def continuous_bernoulli_mean(x_logits: Tensor) -> Tensor:
     """Mean of the continuous Bernoulli, 1 / (1 - exp(-l)) - 1 / l, elementwise.
 
     x_logits may have any shape; the mean, in [0, 1], is not the parameter p itself.
+    Raises ValueError unless x_logits is a tensor of floats.
 
     Book: eq-continuous-bernoulli-mean.
     Source: Loaiza-Ganem & Cunningham (2019), in terms of the logit.
     """
+    check_floats("x_logits", x_logits)
     near_zero = x_logits.abs() < SERIES_LIMIT
     safe = torch.where(near_zero, 1.0, x_logits)
     exact = -1 / torch.expm1(-safe) - 1 / safe
@@ -134,20 +139,44 @@ def reparameterize(
     Returns:
         z, shape (..., J), or (K, ..., J) with n_samples = K.
 
-    Raises ValueError if the shapes differ, or n_samples < 1.
+    Raises ValueError if the shapes differ, n_samples < 1 or not the K of eps, or if a
+    generator comes beside eps.
     Book: eq-reparameterization. Source: Kingma & Welling (2014), section 2.4.
     """
-    _check_same_shape(mu, logvar)
-    if n_samples is not None and n_samples < 1:
-        raise ValueError(f"expected n_samples >= 1, got {n_samples}")
+    _check_same(mu, logvar)
+    if n_samples is not None:
+        n_samples = whole("n_samples", n_samples)
     if eps is None:
+        check_generator(generator, mu.device)
         shape = mu.shape if n_samples is None else (n_samples, *mu.shape)
         eps = torch.randn(shape, dtype=mu.dtype, device=mu.device, generator=generator)
-    _check_same_shape(eps[0] if eps.dim() > mu.dim() else eps, mu)
+    elif generator is not None:
+        raise ValueError("expected eps or a generator, got both")
+    check_floats("mu and eps", mu, eps)
+    n = eps.shape[:1] if n_samples is None else (n_samples,)  # also (B,), for one draw
+    one = n_samples is None and eps.shape == mu.shape
+    if not one and (eps.shape != (*n, *mu.shape) or n == (0,)):
+        shapes = f"mu {tuple(mu.shape)}, n_samples {n_samples}, eps {tuple(eps.shape)}"
+        raise ValueError(f"expected eps (..., J) or (K, ..., J) for mu, got {shapes}")
     return mu + torch.exp(0.5 * logvar) * eps  # (..., J) or (K, ..., J)
 
 
-def _check_same_shape(a: Tensor, b: Tensor, *, dims: slice = slice(None)) -> None:
-    if a.shape[dims] != b.shape[dims]:
+def _check_same(mu: Tensor, logvar: Tensor) -> None:
+    """Raise ValueError unless both are floats (..., J) of one shape."""
+    check_floats("mu and logvar", mu, logvar)
+    if mu.shape != logvar.shape:
+        shapes = f"{tuple(mu.shape)} and {tuple(logvar.shape)}"
+        raise ValueError(f"expected mu and logvar of one shape, got {shapes}")
+
+
+def _check_fit(what: str, a: Tensor, b: Tensor, *, or_one: bool = False) -> None:
+    """Raise ValueError unless both are floats of one D whose leading dimensions fit.
+
+    With or_one b may also have a last dimension of one, or none at all.
+    """
+    check_floats(what, a, b)
+    fits = a.shape[-1:] == b.shape[-1:] or (or_one and b.shape[-1:] in ((), (1,)))
+    pairs = zip(a.shape[-2::-1], b.shape[-2::-1], strict=False)
+    if not fits or not all(m == n or m == 1 or n == 1 for m, n in pairs):
         shapes = f"{tuple(a.shape)} and {tuple(b.shape)}"
-        raise ValueError(f"expected matching shapes of two tensors, got {shapes}")
+        raise ValueError(f"expected matching shapes of {what}, got {shapes}")

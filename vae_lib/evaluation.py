@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from vae_lib.data import check_images
 from vae_lib.distributions import gaussian_log_prob
-from vae_lib.guards import require
+from vae_lib.domains import check_generator, number, require, whole
+from vae_lib.doors import check_evidence, check_given, check_judged
 from vae_lib.models import VAE
 from vae_lib.objectives import elbo, importance_weighted_bound
 
@@ -43,14 +43,17 @@ def evaluate_elbo(
         images: (N, D), on any device; batches are moved to the model's.
         batch_size: images per pass; without influence on the result.
         generator: source of the noise, on the model's device; None for a fixed seed.
+            An auto-encoder draws none.
 
     Returns:
         ElboReport of floats, in nats per image.
 
-    Raises ValueError if the images are bad or batch_size < 1.
+    Raises ValueError if the model or the images are bad, or batch_size < 1.
     Book: eq-elbo. Source: Kingma & Welling (2014), Eq. 7.
     """
-    _check(model, images, batch_size=batch_size)
+    check_judged(model)
+    check_given(model, images)
+    batch_size = whole("batch_size", batch_size)
     # Drawn for all images at once, so that no batch size changes who gets which noise.
     eps = _noise(model, (len(images), model.config.latent_dim), generator)
     terms = []
@@ -83,10 +86,14 @@ def log_likelihood(
     Returns:
         Estimates of log p(x) in nats, shape (N,), on the CPU.
 
-    Raises ValueError if the images are bad, n_samples < 1 or chunk < 1.
+    Raises ValueError if the model is an auto-encoder, which has no p(x), or another
+    argument is bad.
     Source: Burda, Grosse & Salakhutdinov (2016).
     """
-    _check(model, images, n_samples=n_samples, chunk=chunk)
+    check_evidence(model)
+    check_given(model, images)
+    n_samples, chunk = whole("n_samples", n_samples), whole("chunk", chunk)
+    check_generator(generator, model.input_mean.device)
     generator = generator or torch.Generator(model.input_mean.device).manual_seed(0)
     bounds = []
     for x in images.split(IMAGES_PER_BLOCK):
@@ -113,26 +120,28 @@ def log_likelihood_by_quadrature(
     than the posterior's width. The encoder plays no part.
 
     Args:
-        model: a VAE with latent_dim 2 and the "bernoulli" likelihood.
+        model: a VAE, not an auto-encoder, with latent_dim 2 and the "bernoulli"
+            likelihood.
         images: (N, D), on any device.
         limit: half the side of the square around the origin.
-        n_nodes: nodes along each side.
+        n_nodes: nodes along each side, 2 to 9,999.
         chunk: nodes decoded at once; without influence on the result but for rounding.
 
     Returns:
         log p(x) in nats, shape (N,), float64, on the CPU.
 
-    Raises ValueError if the model is another one, the images are bad, or limit, n_nodes
-    or chunk is too small.
+    Raises ValueError if the model is another one, the images are bad, or another
+    argument is out of range.
     Book: eq-evidence-quadrature.
     """
+    check_evidence(model)
     config = model.config
     fits = config.latent_dim == 2 and config.likelihood == "bernoulli"
     kind = f"{config.latent_dim} dimensions, {config.likelihood}"
     require(fits, "a model with 2 latent dimensions and Bernoulli pixels", kind)
-    require(limit > 0, "limit > 0", limit)
-    require(n_nodes >= 2, "n_nodes >= 2", n_nodes)
-    _check(model, images, chunk=chunk)
+    check_given(model, images)
+    limit, chunk = number("limit", limit, above=0), whole("chunk", chunk)
+    n_nodes = whole("n_nodes", n_nodes, 2, 10_000)  # their square is in memory
     x = images.to(model.input_mean)
     nodes = torch.linspace(-limit, limit, n_nodes, dtype=x.dtype, device=x.device)
     log_sum = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
@@ -151,11 +160,13 @@ def active_units(model: VAE, images: Tensor, *, threshold: float = 0.01) -> int:
     """Number of latent dimensions that are used, over images (N, D) with N >= 2.
 
     A dimension is active if the variance over the data of its posterior mean exceeds
-    the threshold. Raises ValueError if the images are bad or fewer than two.
+    the threshold >= 0. Raises ValueError if the images are bad or fewer than two.
     Book: eq-active-units.
     Source: Burda, Grosse & Salakhutdinov (2016).
     """
-    _check(model, images)
+    check_judged(model)
+    check_given(model, images)
+    threshold = number("threshold", threshold, least=0)
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images, got {len(images)}")
     batches = images.to(model.input_mean).split(1000)
@@ -163,17 +174,8 @@ def active_units(model: VAE, images: Tensor, *, threshold: float = 0.01) -> int:
     return int((mu.var(0) > threshold).sum())
 
 
-def _check(model: VAE, images: Tensor, **counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"expected {name} >= 1, got {count}")
-    unit_interval = model.config.likelihood != "gaussian"
-    check_images(images, model.config.n_pixels, unit_interval=unit_interval)
-    dtype = model.input_mean.dtype
-    require(images.dtype == dtype, f"images of {dtype}, as the model", images.dtype)
-
-
 def _noise(model: VAE, shape: tuple, generator: torch.Generator | None) -> Tensor:
     like = {"dtype": model.input_mean.dtype, "device": model.input_mean.device}
+    check_generator(generator, like["device"])
     generator = generator or torch.Generator(like["device"]).manual_seed(0)
     return torch.randn(shape, generator=generator, **like)

@@ -1,6 +1,5 @@
 """What training refuses: bad arguments, unknown devices, losses that are not finite."""
 
-import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from vae_lib.domains import number, one_of, require, whole
+
 SCHEDULES, OBJECTIVES = ("constant", "cosine"), ("elbo", "iwae")
 BITS = ("none", "sample")
 TERMS = ("log p(x|z)", "KL", "objective")
@@ -16,12 +17,6 @@ TERMS = ("log p(x|z)", "KL", "objective")
 
 class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite; the message names epoch, step and term."""
-
-
-def require(holds: bool, expected: str, got: object) -> None:
-    """Raise ValueError with what was expected and what came, unless it holds."""
-    if not holds:
-        raise ValueError(f"expected {expected}, got {got!r}")
 
 
 def check_recipe(
@@ -36,25 +31,35 @@ def check_recipe(
     n_samples: int = 1,
     binarization: str = "none",
     clip_norm: float | None = None,
-) -> None:
-    """Raise ValueError if one of these arguments of ``training.train`` is out of range.
+) -> dict:
+    """These arguments of ``training.train`` as Python's own numbers and words.
 
     What is left out counts as sound, so that a part of a recipe can be checked early.
+    Raises ValueError if one of them is out of range, or if the objective ignores it.
     """
-    counts = {"epochs": epochs, "batch_size": batch_size, "n_samples": n_samples}
-    for name, count in counts.items():
-        require(count >= 1, f"{name} >= 1", count)
-    require(schedule in SCHEDULES, f"schedule in {SCHEDULES}", schedule)
-    require(objective in OBJECTIVES, f"objective in {OBJECTIVES}", objective)
-    require(binarization in BITS, f"binarization in {BITS}", binarization)
-    require(0 < lr < math.inf, "finite lr > 0", lr)
-    require(0 <= warmup < math.inf, "finite warmup >= 0", warmup)
-    require(0 <= beta < math.inf, "finite beta >= 0", beta)
-    require(clip_norm is None or clip_norm > 0, "clip_norm > 0 or None", clip_norm)
+    recipe = {
+        "epochs": whole("epochs", epochs),
+        "batch_size": whole("batch_size", batch_size),
+        "lr": number("lr", lr, above=0),
+        "schedule": one_of("schedule", schedule, SCHEDULES),
+        "warmup": number("warmup", warmup, least=0),
+        "beta": number("beta", beta, least=0),
+        "objective": one_of("objective", objective, OBJECTIVES),
+        "n_samples": whole("n_samples", n_samples),
+        "binarization": one_of("binarization", binarization, BITS),
+        "clip_norm": None,
+    }
+    if clip_norm is not None:
+        recipe["clip_norm"] = number("clip_norm", clip_norm, above=0, or_else="None")
+    weighted = recipe["objective"] == "elbo" or recipe["beta"] == 1
+    require(weighted, "beta = 1 with the objective 'iwae'", recipe["beta"])
+    return recipe
 
 
 def pick_device(name: str) -> torch.device:
     """The torch device of this name; "auto" takes CUDA, else MPS, else the CPU."""
+    named = isinstance(name, str | torch.device) and str(name) != "meta"
+    require(named, "the name of a device of this machine", name)
     if name == "auto":
         cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")

@@ -4,62 +4,26 @@ Letters: B batch, D pixels, J latent dimensions, K samples (the sample axis firs
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vae_lib import distributions
+from vae_lib.configs import ACTIVATIONS, LIKELIHOODS, VAEConfig
 from vae_lib.data import check_images
+from vae_lib.domains import check_floats, check_generator, require, whole
 
-ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "silu": nn.SiLU,
-    "softplus": nn.Softplus,
-    "tanh": nn.Tanh,
-}
-LIKELIHOODS = ("bernoulli", "gaussian", "continuous_bernoulli")
+__all__ = [
+    "ACTIVATIONS",
+    "LIKELIHOODS",
+    "LOGVAR_BOUND",
+    "VAE",
+    "VAEConfig",
+    "VAEOutput",
+]
 
 LOGVAR_BOUND = 20.0  # exp(20) is far from overflow, exp(-20) from any useful variance
-
-
-@dataclass(frozen=True)
-class VAEConfig:
-    """Everything that fixes the shape of a VAE.
-
-    Args:
-        latent_dim: J, the dimension of z.
-        hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
-        activation: "relu", "silu", "softplus" or "tanh".
-        likelihood: p(x|z): "bernoulli", "gaussian" or "continuous_bernoulli".
-        n_pixels: D, the dimension of x.
-        noise_std: standard deviation of the "gaussian" likelihood; others ignore it.
-        learn_noise: train this standard deviation too, from noise_std on; start near
-            the expected error: Adam moves its logarithm by hardly more than lr a step.
-
-    Raises ValueError if a value is out of range or a name unknown.
-    """
-
-    latent_dim: int = 2
-    hidden_dims: tuple[int, ...] = (400,)
-    activation: str = "relu"
-    likelihood: str = "bernoulli"
-    n_pixels: int = 784
-    noise_std: float = 1.0
-    learn_noise: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden_dims", tuple(self.hidden_dims))  # from JSON
-        widths = (self.latent_dim, *self.hidden_dims, self.n_pixels)
-        if min(widths) < 1:
-            raise ValueError(f"expected every layer's width >= 1, got {widths}")
-        if not 0 < self.noise_std < math.inf:
-            raise ValueError(f"expected noise_std > 0, got {self.noise_std}")
-        for name, choices in (("activation", ACTIVATIONS), ("likelihood", LIKELIHOODS)):
-            if (value := getattr(self, name)) not in choices:
-                listed = ", ".join(choices)
-                raise ValueError(f"expected {name} among {listed}, got {value!r}")
 
 
 class VAEOutput(NamedTuple):
@@ -87,11 +51,17 @@ class VAEOutput(NamedTuple):
 class VAE(nn.Module):
     """A VAE with a diagonal Gaussian q(z|x) and the prior p(z) = N(0, I).
 
+    Its methods raise ValueError unless what comes is a tensor of floats of their shape,
+    on the model's device and not of a longer type than the model's.
+
     Book: eq-vae-model. Source: Kingma & Welling (2014), section 3.
     """
 
+    draws_z = True  # from q(z|x); if not, there is no KL and no bound on log p(x)
+
     def __init__(self, config: VAEConfig):
         super().__init__()
+        require(isinstance(config, VAEConfig), "config to be a VAEConfig", config)
         self.config = config
         hidden = config.hidden_dims
         # One output layer for both parameters of q: the first J numbers are mu.
@@ -110,10 +80,10 @@ class VAE(nn.Module):
         Inputs are centred by the mean image and the output bias starts at its logit
         (for a Gaussian at the mean). Raises ValueError if the images are bad.
         """
+        model = cls(config)
         gaussian = config.likelihood == "gaussian"
         check_images(images, config.n_pixels, unit_interval=not gaussian)
-        model = cls(config)
-        mean = images.mean(0).to(model.input_mean)
+        mean = images.detach().mean(0).to(model.input_mean)
         model.input_mean.copy_(mean)
         # Laplace's rule keeps the logit of pixels that are never lit finite.
         smoothed = (mean * len(images) + 1) / (len(images) + 2)
@@ -125,17 +95,17 @@ class VAE(nn.Module):
         """Parameters (mu, logvar) of q(z|x), each (B, J), from x of shape (B, D).
 
         logvar is bounded here, once, so that the KL, the sample and their gradients are
-        finite whatever the last layer yields. Raises ValueError if x is bad.
+        finite whatever the last layer yields.
         """
         n_pixels = self.config.n_pixels
-        if x.shape[-1:] != (n_pixels,) or not (x.is_floating_point() and len(x)):
-            got = f"{tuple(x.shape)}, {x.dtype}"
-            raise ValueError(f"expected float images (B, {n_pixels}), got {got}")
+        self._check(f"images (B, {n_pixels})", x, n_pixels)
         mu, raw_logvar = self.encoder(x - self.input_mean).chunk(2, dim=-1)
         return mu, LOGVAR_BOUND * torch.tanh(raw_logvar / LOGVAR_BOUND)
 
     def decode(self, z: Tensor) -> Tensor:
         """Parameters of p(x|z) (..., D) of z (..., J): logits, or a Gaussian's mean."""
+        latent_dim = self.config.latent_dim
+        self._check(f"codes (..., {latent_dim})", z, latent_dim)
         return self.decoder(z)
 
     def log_p_x_given_z(self, x: Tensor, x_params: Tensor) -> Tensor:
@@ -184,11 +154,20 @@ class VAE(nn.Module):
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Mean images (n, D) of n >= 1 draws z ~ p(z): new data, from the prior."""
-        if n < 1:
-            raise ValueError(f"expected n >= 1, got {n}")
+        n = whole("n", n)
+        check_generator(generator, self.input_mean.device)
         like = {"dtype": self.input_mean.dtype, "device": self.input_mean.device}
         z = torch.randn(n, self.config.latent_dim, generator=generator, **like)
         return self.mean_image(z)
+
+    def _check(self, what: str, given: Tensor, width: int) -> None:
+        """Raise ValueError unless these are floats of this width that fit the model."""
+        check_floats(what, given, self.input_mean)
+        if given.shape[-1:] != (width,) or not len(given):
+            raise ValueError(f"expected float {what}, got shape {tuple(given.shape)}")
+        dtype = self.input_mean.dtype
+        if given.dtype != dtype != torch.promote_types(given.dtype, dtype):
+            raise ValueError(f"expected {what} of {dtype}, got {given.dtype}")
 
 
 def _mlp(widths: tuple[int, ...], config: VAEConfig) -> nn.Sequential:

@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+from vae_lib.domains import check_floats, number, one_of, whole
+
 
 def elbo(log_p_x_given_z: Tensor, kl: Tensor, *, beta: float = 1.0) -> Tensor:
     """Evidence lower bound E_q[log p(x|z)] - beta * KL(q(z|x) || p(z)).
@@ -22,10 +24,12 @@ def elbo(log_p_x_given_z: Tensor, kl: Tensor, *, beta: float = 1.0) -> Tensor:
     Returns:
         The bound in nats, shape (B,): to be maximised, not averaged over the batch.
 
-    Raises ValueError if the shapes do not match.
+    Raises ValueError if the shapes do not match, or beta is negative or not finite.
     Book: eq-elbo, eq-estimator-b. Source: Kingma & Welling (2014), Eq. 3 and 7.
     """
-    if log_p_x_given_z.dim() > kl.dim():
+    check_floats("log_p_x_given_z and kl", log_p_x_given_z, kl)
+    beta = number("beta", beta, least=0)
+    if log_p_x_given_z.dim() > kl.dim() and len(log_p_x_given_z):
         log_p_x_given_z = log_p_x_given_z.mean(0)  # (K, B) -> (B,)
     if log_p_x_given_z.shape != kl.shape or kl.dim() != 1:
         raise ValueError(
@@ -46,9 +50,10 @@ def importance_weighted_bound(log_w: Tensor) -> Tensor:
     Returns:
         logsumexp over K minus log K, in nats, shape (B,).
 
-    Raises ValueError if there is no sample.
+    Raises ValueError if there is no sample, or log_w is no tensor of floats.
     Book: eq-importance-weighted-bound. Source: Burda, Grosse & Salakhutdinov (2016).
     """
+    check_floats("log_w", log_w)
     if log_w.dim() < 1 or log_w.shape[0] < 1:
         got = tuple(log_w.shape)
         raise ValueError(f"expected log_w of shape (K, B) with K >= 1, got {got}")
@@ -75,23 +80,20 @@ def effective_beta(
             over both).
         kl: reduction of the KL over B images and J latent dimensions, named likewise.
         batch_size, n_pixels, latent_dim: B, D and J.
-        kl_weight: the factor that the code itself puts before its reduced KL.
+        kl_weight: the factor > 0 that the code itself puts before its reduced KL.
 
     Returns:
         The factor of a KL summed over J beside a log-likelihood summed over D; a pure
         number, without unit.
 
-    Raises ValueError if a reduction is unknown or a number is not positive.
+    Raises ValueError if a reduction is unknown, a size is not whole or not positive.
     Book: eq-effective-beta.
     """
-    numbers = (batch_size, n_pixels, latent_dim, kl_weight)
-    if not all(0 < number < math.inf for number in numbers):
-        raise ValueError(f"expected sizes and kl_weight > 0, got {numbers}")
+    batch_size = whole("batch_size", batch_size)
+    widths = whole("n_pixels", n_pixels), whole("latent_dim", latent_dim)
+    kl_weight = number("kl_weight", kl_weight, above=0)
     divided_by = []
-    for reduction, width in ((log_likelihood, n_pixels), (kl, latent_dim)):
+    for reduction, width in zip((log_likelihood, kl), widths, strict=True):
         divisors = {"sum": 1, "batchmean": batch_size, "mean": batch_size * width}
-        if reduction not in divisors:
-            listed = ", ".join(divisors)
-            raise ValueError(f"expected a reduction among {listed}, got {reduction!r}")
-        divided_by.append(divisors[reduction])
+        divided_by.append(divisors[one_of("a reduction", reduction, divisors)])
     return kl_weight * divided_by[0] / divided_by[1]

@@ -1,6 +1,8 @@
 """The book's figures: tensors in, a matplotlib figure out; nothing trains or shows.
 
 A figure comes back closed, so that a notebook displays it once, as its cell's value.
+What a figure cannot show raises ValueError: pictures of another size than 28 by 28,
+values outside of its range, NaN, counts that do not fit, more kinds than colours.
 """
 
 import math
@@ -14,6 +16,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 from torchvision.utils import make_grid
+
+from vae_lib.domains import check_text, number, one_of, require, switch, whole
+from vae_lib.drawable import (
+    N_COLORS,
+    TITLES,
+    check_labels,
+    check_pictures,
+    check_rows,
+    finite_numbers,
+)
 
 STYLE = {
     "figure.facecolor": "white",  # opaque, so that dark pages keep figures legible
@@ -40,7 +52,8 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 @styled
 def plot_images(images: Tensor, *, n_columns: int = 10, title: str = "") -> Figure:
     """A grid of images (n, 784) in [0, 1], read row by row, dark ink on white."""
-    picture = _tile(images, n_columns, padding=2)
+    check_text(title=title)
+    picture = _tile(images, whole("n_columns", n_columns), padding=2)
     height, width = picture.shape
     fig, ax = plt.subplots(figsize=(6, 6 * height / width + 0.3 * bool(title)))
     ax.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
@@ -60,15 +73,37 @@ def plot_curves(
     log: str = "",
     markers: bool = False,
 ) -> Figure:
-    """Named curves over x (n,), each with its own colour and line style.
+    """One to ten named curves over x (n,), each with its own colour and line style.
 
     errors gives half lengths of error bars by the curves' names, such as a standard
-    error of each point; log names the logarithmic axes: "", "x", "y" or "xy".
+    error of each point; log names the logarithmic axes: "", "x", "y" or "xy". All
+    numbers are finite, and on a logarithmic axis positive.
     """
+    check_text(xlabel=xlabel, ylabel=ylabel)
+    one_of("log", log, ("", "x", "y", "xy"))
+    switch("markers", markers)
+    few = isinstance(curves, dict) and 1 <= len(curves) <= N_COLORS
+    require(few, f"a dict of 1 to {N_COLORS} curves by their names", curves)
+    check_text(**{f"the name of curve {n}": name for n, name in enumerate(curves)})
+    x = finite_numbers("x (n,)", x, positive="x" in log)
+    fitting = f"({len(x)},), as x"
+    curves = {
+        name: finite_numbers(
+            f"curve {name!r} {fitting}", y, len(x), positive="y" in log
+        )
+        for name, y in curves.items()
+    }
+    errors = {} if errors is None else errors
+    known = isinstance(errors, dict) and errors.keys() <= curves.keys()
+    require(known, f"errors by the names of curves, {', '.join(curves)}", errors)
+    errors = {
+        name: finite_numbers(f"errors >= 0 of {name!r} {fitting}", e, len(x), least=0)
+        for name, e in errors.items()
+    }
     fig, ax = plt.subplots(figsize=(6, 3.6))
     looks = zip(("-", "--", "-.", ":") * 3, "osD^" * 3, strict=True)
     for (name, y), (line, marker) in zip(curves.items(), looks, strict=False):
-        error = (errors or {}).get(name)
+        error = errors.get(name)
         look = {"linestyle": line, "marker": marker if markers else "", "label": name}
         ax.errorbar(x, y, yerr=error, capsize=3, markersize=5, **look)
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -82,10 +117,10 @@ def plot_curves(
 @styled
 def plot_history(rows: list[dict]) -> Figure:
     """ELBO and its two terms by epoch, in nats, from the rows of a TrainingHistory."""
-    titles = {"elbo": "ELBO", "log_p_x_given_z": "E[log p(x|z)]", "kl": "KL"}
+    check_rows(rows)
     epochs = [row["epoch"] for row in rows]
     fig, axes = plt.subplots(1, 3, figsize=(9, 2.9))
-    for ax, (key, title) in zip(axes, titles.items(), strict=True):
+    for ax, (key, title) in zip(axes, TITLES.items(), strict=True):
         ax.plot(epochs, [row[key] for row in rows], ".-", label="training")
         valid = [(r["epoch"], r[f"valid_{key}"]) for r in rows if f"valid_{key}" in r]
         if valid:
@@ -97,10 +132,17 @@ def plot_history(rows: list[dict]) -> Figure:
 
 @styled
 def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Figure:
-    """Codes (N, 2) by label, and circles that hold 50, 90 and 99 % of N(0, I)."""
-    z, labels = z.cpu(), labels.cpu()
+    """Codes (N, 2) by label, and circles that hold 50, 90 and 99 % of N(0, I).
+
+    labels are whole numbers (N,), of at most ten kinds; limit is half the side of the
+    square that is shown, all of the codes without it.
+    """
+    z = finite_numbers("codes z (N, 2)", z, width=2)
+    labels = check_labels(labels, len(z))
+    if limit is not None:
+        limit = number("limit", limit, above=0, or_else="None")
     fig, ax = plt.subplots(figsize=(6, 5.4))
-    placed = torch.full((1, 2), 100.0)  # where labels stand; none yet
+    placed = torch.full_like(z[:1], 100.0)  # where labels stand; none yet
     for label in labels.unique().tolist():
         points = z[labels == label]
         ax.scatter(*points.T, s=4, alpha=0.7, linewidths=0, label=label)
@@ -116,7 +158,7 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
         radius = math.sqrt(-2 * math.log(1 - mass))
         ax.add_patch(Circle((0, 0), radius, fill=False, linestyle="--"))
         ax.annotate(f"{mass:.0%}", (0, radius), ha="center", va="bottom", fontsize=8)
-    limit = limit or 1.05 * float(z.abs().max())
+    limit = limit or 1.05 * float(z.abs().max()) or 1.0
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     ax.set(xlabel="$z_1$", ylabel="$z_2$")
     fig.legend(title="digit", markerscale=4, loc="outside right center")
@@ -130,7 +172,10 @@ def plot_latent_grid(images: Tensor, ticks: Tensor, *, title: str = "") -> Figur
     The images come with z2 rising row by row and z1 within a row, both through ticks
     (n,); they are drawn with z1 to the right and z2 upwards.
     """
+    check_text(title=title)
+    ticks = finite_numbers("ticks (n,)", ticks)
     n = len(ticks)
+    check_pictures(images, n * n)
     rows = images.reshape(n, n, -1).flip(0).flatten(0, 1)  # largest z2 at the top
     fig, ax = plt.subplots(figsize=(5, 5))
     picture = _tile(rows, n, padding=0)
@@ -145,5 +190,6 @@ def plot_latent_grid(images: Tensor, ticks: Tensor, *, title: str = "") -> Figur
 
 def _tile(images: Tensor, n_columns: int, padding: int) -> np.ndarray:
     """One grey picture (H, W) of images (n, 784) in rows of n_columns."""
-    pictures = images.detach().cpu().reshape(-1, 1, 28, 28)
+    check_pictures(images)
+    pictures = images.detach().cpu().float().reshape(-1, 1, 28, 28)
     return make_grid(pictures, nrow=n_columns, padding=padding)[0].numpy()

@@ -3,14 +3,16 @@
 The data stay on the device, shuffled by index; nothing in the loop waits for the host.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from vae_lib.data import binarize
 from vae_lib.distributed import n_processes, share
+from vae_lib.domains import check_floats, check_generator, one_of, require, whole
+from vae_lib.guards import BITS, OBJECTIVES
 from vae_lib.models import VAEOutput
 from vae_lib.objectives import elbo, importance_weighted_bound
 
@@ -23,6 +25,23 @@ class Epoch:
 
     order: Tensor  # (N,), int64
     sums: list[Tensor] = field(default_factory=list)  # each (3,)
+
+
+@dataclass
+class TrainingHistory:
+    """What training did: one dict an epoch in rows, and what it takes to go on.
+
+    Each row has epoch, elbo, log_p_x_given_z, kl (averages over the epoch's training
+    images, in nats, taken while the model was changing) and seconds; with validation
+    images also valid_elbo, valid_log_p_x_given_z and valid_kl, taken after the epoch.
+    began is the number of rows before the latest call of ``train``, under_way the
+    epoch in which that call was stopped.
+    """
+
+    optimizer: torch.optim.Optimizer
+    rows: list[dict] = field(default_factory=list)
+    began: int = 0
+    under_way: Epoch | None = None
 
 
 def take_step(
@@ -47,8 +66,11 @@ def take_step(
         beta, objective, clip_norm: see ``training.train``.
 
     Returns sums over the batch, (3,), in nats, of log p(x|z), the KL and the bound.
+    Raises ValueError if an argument is out of range, or if the objective ignores beta.
     Book: eq-minibatch. Source: Kingma & Welling (2014), Algorithm 1.
     """
+    sound = n_images > 0 and (clip_norm is None or clip_norm > 0)
+    require(sound, "n_images > 0 and clip_norm > 0 or None", (n_images, clip_norm))
     bound, sums = bound_and_sums(model(x, eps=eps), beta, objective)
     loss = -bound / n_images
     optimizer.zero_grad()
@@ -62,7 +84,13 @@ def take_step(
 def bound_and_sums(
     output: VAEOutput, beta: float, objective: str
 ) -> tuple[Tensor, Tensor]:
-    """The bound summed over the batch, and the sums (3,) that ``take_step`` returns."""
+    """The bound summed over the batch, and the sums (3,) that ``take_step`` returns.
+
+    Raises ValueError if the objective is unknown, or if it ignores beta.
+    """
+    if objective not in OBJECTIVES or (objective == "iwae" and beta != 1):
+        got = f"beta = {beta} with {objective!r}"
+        raise ValueError(f"expected objective 'elbo', or 'iwae' with beta 1, got {got}")
     if objective == "iwae":
         bound = importance_weighted_bound(output.log_w)  # (B,)
     else:
@@ -96,6 +124,7 @@ def train_epoch(
     It has fewer rows if stop() became true; the epoch knows how to go on.
     Book: eq-minibatch.
     """
+    _check_epoch(images, latent_dim, batch_size, n_samples, binarization, generator)
     batches = epoch.order.split(batch_size)
     samples = () if n_samples is None else (n_samples,)
     for index in batches[len(epoch.sums) :]:
@@ -103,7 +132,7 @@ def train_epoch(
             forget_negligible(optimizer)
         x = images[index]  # (B, D)
         if binarization == "sample":
-            x = binarize(x, "sample", generator=generator)
+            x = torch.bernoulli(x, generator=generator)
         shape = (*samples, len(x), latent_dim)  # (B, J) or (K, B, J)
         eps = torch.randn(shape, dtype=x.dtype, device=x.device, generator=generator)
         done = (len(epoch.sums) + 1) / len(batches)
@@ -115,6 +144,17 @@ def train_epoch(
     return torch.stack(epoch.sums)
 
 
+def _check_epoch(images, latent_dim, batch_size, n_samples, bits, generator) -> None:
+    """Raise ValueError unless these are what ``train_epoch`` takes."""
+    check_floats("images (N, D)", images)
+    check_generator(generator, images.device)
+    one_of("binarization", bits, BITS)
+    whole("latent_dim", latent_dim)
+    whole("batch_size", batch_size)
+    if n_samples is not None:
+        whole("n_samples", n_samples)
+
+
 @torch.no_grad()
 def forget_negligible(optimizer: torch.optim.Optimizer) -> None:
     """Set moments to zero that have all but vanished, before they slow down each step.
@@ -122,8 +162,21 @@ def forget_negligible(optimizer: torch.optim.Optimizer) -> None:
     The mean gradient of a weight behind a pixel that is hardly ever lit shrinks with
     each step and ends as a denormal number, with which many processors are slow. From
     1e-30 Adam's takes 170 steps to get there; beside Adam's eps of 1e-8 it is nothing.
+    Raises ValueError unless it is an optimizer.
     """
+    sort = isinstance(optimizer, torch.optim.Optimizer)
+    require(sort, "a torch.optim.Optimizer", optimizer)
     for state in optimizer.state.values():
         for moment in state.values():
             if isinstance(moment, Tensor):
                 moment.masked_fill_(moment.abs() < NEGLIGIBLE, 0)
+
+
+def scheduled_lr(epochs, lr, schedule, warmup, epoch, done) -> float:
+    """Step size when epoch + done of epochs epochs are done; done is in (0, 1]."""
+    position = epoch + done
+    if position < warmup:
+        return lr * position / warmup
+    if schedule == "constant" or epochs <= warmup:
+        return lr
+    return lr / 2 * (1 + math.cos(math.pi * (position - warmup) / (epochs - warmup)))

@@ -4,15 +4,13 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from vae_lib.compiled import compile_step
-from vae_lib.data import check_images
 from vae_lib.distributed import (
     connect,
     n_processes,
@@ -20,39 +18,37 @@ from vae_lib.distributed import (
     rank,
     sum_over_processes,
 )
+from vae_lib.domains import check_generator, check_switches, require, whole
+from vae_lib.doors import check_given, check_trainable, place_moments
 from vae_lib.evaluation import ElboReport, evaluate_elbo
-from vae_lib.guards import (
-    check_finite,
-    check_recipe,
-    hold_interrupts,
-    pick_device,
-    require,
-)
+from vae_lib.guards import check_finite, check_recipe, hold_interrupts, pick_device
 from vae_lib.models import VAE
-from vae_lib.steps import Epoch, take_step, train_epoch
+from vae_lib.steps import (
+    Epoch,
+    TrainingHistory,
+    scheduled_lr,
+    take_step,
+    train_epoch,
+)
 from vae_lib.threads import leave_a_core
 
+if find_spec("ipywidgets"):
+    from tqdm.auto import tqdm
+else:  # where tqdm.auto would warn of it in a notebook
+    from tqdm import tqdm
 
-@dataclass
-class TrainingHistory:
-    """What training did: one dict an epoch in rows, and what it takes to go on.
-
-    Each row has epoch, elbo, log_p_x_given_z, kl (averages over the epoch's training
-    images, in nats, taken while the model was changing) and seconds; with validation
-    images also valid_elbo, valid_log_p_x_given_z and valid_kl, taken after the epoch.
-    began is the number of rows before the latest call of ``train``, under_way the
-    epoch in which that call was stopped.
-    """
-
-    optimizer: torch.optim.Optimizer
-    rows: list[dict] = field(default_factory=list)
-    began: int = 0
-    under_way: Epoch | None = None
+# Arguments of ``train`` by where they act, the first ones in the order of scheduled_lr.
+OF_THE_RUN = ("epochs", "lr", "schedule", "warmup")
+OF_THE_EPOCH = ("batch_size", "binarization", "beta", "objective", "clip_norm")
+ONE_DRAW = {"objective": "elbo", "n_samples": 1}
 
 
 def set_seed(seed: int) -> None:
-    """Seed torch's random numbers: the same seed gives the same bits on one machine."""
-    torch.manual_seed(seed)
+    """Seed torch's random numbers: the same seed gives the same bits on one machine.
+
+    Raises ValueError unless -2**63 <= seed < 2**64, a whole number.
+    """
+    torch.manual_seed(whole("seed", seed, -(2**63), 2**64))
 
 
 def train(
@@ -92,8 +88,9 @@ def train(
         batch_size: images per step; an epoch's last batch may be smaller.
         lr: Adam's step size, at its highest.
         schedule: "constant", or "cosine" for a fall to zero over this call's epochs.
-        warmup: epochs over which the step size first rises from zero, linearly.
-        beta: weight of the KL in the "elbo" objective.
+        warmup: epochs over which the step size first rises from zero, linearly; with
+            more than epochs it does not reach lr.
+        beta: weight of the KL in the "elbo" objective; "iwae" takes none.
         objective: "elbo", or "iwae" for the importance-weighted bound.
         n_samples: draws of z per image and step.
         binarization: "none", or "sample" for fresh random bits in each batch.
@@ -106,11 +103,11 @@ def train(
         resume: go on with the call that was stopped, of the same arguments.
         save: called with the model after each epoch, and when Ctrl-C stops it.
 
-    Raises ValueError if an argument or the images are out of range,
-    NonFiniteLossError if the loss becomes NaN or infinite.
+    Raises ValueError before the first step if an argument, the model or the images are
+    out of range, NonFiniteLossError if the loss becomes NaN or infinite.
     Book: eq-minibatch. Source: Kingma & Welling (2014), Algorithm 1.
     """
-    check_recipe(
+    recipe = check_recipe(
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
@@ -122,23 +119,33 @@ def train(
         binarization=binarization,
         clip_norm=clip_norm,
     )
-    unit_interval = model.config.likelihood != "gaussian" or binarization == "sample"
+    check_switches(progress=progress, compile=compile, resume=resume)
+    require(save is None or callable(save), "save to be a function or None", save)
+    check_trainable(model, recipe)
     for given in (images,) if validation is None else (images, validation):
-        check_images(given, model.config.n_pixels, unit_interval=unit_interval)
-        dtype = model.input_mean.dtype
-        require(given.dtype == dtype, f"images of {dtype}, as the model", given.dtype)
+        check_given(model, given, bits=recipe["binarization"] == "sample")
 
-    with process_group(), leave_a_core(), hold_interrupts() as interrupted:
-        model.to(pick_device(device))
-        images = images.to(model.input_mean.device)
+    with (
+        process_group(),
+        leave_a_core(),
+        hold_interrupts() as interrupted,
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
+        on = pick_device(device)
+        check_generator(generator, on)
+        step = compile_step(batch_size) if compile else take_step
+        images = images.detach().to(on)
+        model.to(on)
         history = model.history = model.history or TrainingHistory(
-            torch.optim.Adam(model.parameters(), lr=lr, fused=True)
+            torch.optim.Adam(model.parameters(), lr=recipe["lr"], fused=True)
         )
         if not resume:
             history.began, history.under_way = len(history.rows), None
         elif history.under_way is not None:
             n_images = len(history.under_way.order)
             require(len(images) == n_images, f"the same {n_images} images", len(images))
+        place_moments(history.optimizer)
         connected = connect(model)
         run_epoch = partial(
             train_epoch,
@@ -146,27 +153,24 @@ def train(
             images,
             history.optimizer,
             latent_dim=model.config.latent_dim,
-            batch_size=batch_size,
-            n_samples=None if objective == "elbo" and n_samples == 1 else n_samples,
-            binarization=binarization,
+            n_samples=recipe["n_samples"] if recipe != recipe | ONE_DRAW else None,
             generator=generator,
-            step=compile_step(batch_size) if compile else take_step,
+            step=step,
             stop=interrupted,
-            beta=beta,
-            objective=objective,
-            clip_norm=clip_norm,
+            **{name: recipe[name] for name in OF_THE_EPOCH},
         )
+        course = [recipe[name] for name in OF_THE_RUN]
         silent = not progress or rank() > 0 or "TQDM_DISABLE" in os.environ
-        todo = range(len(history.rows) - history.began, epochs)
+        todo = range(len(history.rows) - history.began, recipe["epochs"])
         bar = tqdm(todo, unit="epoch", disable=silent)
         for number in bar:
             began = time.perf_counter()
             epoch = history.under_way = history.under_way or Epoch(
                 torch.randperm(len(images), device=images.device, generator=generator)
             )
-            step_size = partial(scheduled_lr, epochs, lr, schedule, warmup, number)
+            step_size = partial(scheduled_lr, *course, number)
             sums = run_epoch(step_size, epoch)
-            if len(sums) < math.ceil(len(images) / batch_size):
+            if len(sums) < math.ceil(len(images) / recipe["batch_size"]):
                 if save is not None and n_processes() == 1:  # else each has its share
                     save(model)
                 raise KeyboardInterrupt
@@ -187,13 +191,3 @@ def train(
             if interrupted():
                 raise KeyboardInterrupt
     return history
-
-
-def scheduled_lr(epochs, lr, schedule, warmup, epoch, done) -> float:
-    """Step size when epoch + done of epochs epochs are done; done is in (0, 1]."""
-    position = epoch + done
-    if position < warmup:
-        return lr * position / warmup
-    if schedule == "constant" or epochs <= warmup:
-        return lr
-    return lr / 2 * (1 + math.cos(math.pi * (position - warmup) / (epochs - warmup)))

@@ -1,0 +1,76 @@
+"""What training and evaluation ask of a model and its images before they begin."""
+
+import torch
+from torch import Tensor
+
+from vae_lib.data import check_images
+from vae_lib.domains import DTYPES, require
+from vae_lib.models import VAE
+
+
+def check_model(model: VAE) -> None:
+    """Raise ValueError unless it is a VAE whose numbers can be trained and averaged.
+
+    Shorter types than float32 cannot: Adam's steps and the nats of an image round away.
+    ``torch.autocast`` around a model of float32 is another matter, and goes.
+    """
+    require(isinstance(model, VAE), "a VAE", model)
+    tensors = [model.input_mean, *model.parameters()]
+    expected = "a model of float32 or of float64 throughout"
+    for tensor in tensors:
+        sound = tensor.dtype in DTYPES and tensor.dtype == tensors[0].dtype
+        require(sound, expected, tensor.dtype)
+        placed = tensor.device == tensors[0].device and not tensor.is_meta
+        require(placed, f"a model on one device, {tensors[0].device}", tensor.device)
+
+
+def check_judged(model: VAE) -> None:
+    """Raise ValueError unless averages over this model are numbers: a look at each."""
+    check_model(model)
+    for name, tensor in model.state_dict().items():
+        finite = bool(tensor.isfinite().all())
+        require(finite, "a model of finite weights", f"NaN or infinity in {name}")
+
+
+def check_given(model: VAE, images: Tensor, *, bits: bool = False) -> None:
+    """Raise ValueError unless images (N, D) are what this model takes.
+
+    Their pixels must lie in [0, 1] unless its likelihood is Gaussian and no bits are to
+    be drawn of them; their type must be the model's.
+    """
+    unit_interval = model.config.likelihood != "gaussian" or bits
+    check_images(images, model.config.n_pixels, unit_interval=unit_interval)
+    dtype = model.input_mean.dtype
+    require(images.dtype == dtype, f"images of {dtype}, as the model", images.dtype)
+
+
+def check_evidence(model: VAE) -> None:
+    """Raise ValueError unless the model has a log p(x): an auto-encoder has none."""
+    check_judged(model)
+    kind = type(model).__name__
+    require(model.draws_z, "a model with a prior, and so with a log p(x)", kind)
+
+
+def check_trainable(model: VAE, recipe: dict) -> None:
+    """Raise ValueError unless this recipe can train this model, all of it in use."""
+    check_model(model)
+    kind = type(model).__name__
+    for name, value in {"beta": 1.0, "objective": "elbo", "n_samples": 1}.items():
+        used = model.draws_z or recipe[name] == value
+        require(used, f"{name} = {value!r} with {kind}, which draws no z", recipe[name])
+    parameters = list(model.parameters())
+    free = any(parameter.requires_grad for parameter in parameters)
+    require(free, "a model with parameters that are trained", "all of them frozen")
+    made = not any(parameter.is_inference() for parameter in parameters)
+    require(made, "a model made outside of torch.inference_mode", "one made inside")
+    if model.history is not None:
+        groups = model.history.optimizer.param_groups
+        known = [id(parameter) for group in groups for parameter in group["params"]]
+        same = known == [id(parameter) for parameter in parameters]
+        start = "set model.history = None to start with a new optimizer"
+        require(same, f"the parameters trained so far; {start}", "other parameters")
+
+
+def place_moments(optimizer: torch.optim.Optimizer) -> None:
+    """Move an optimizer's moments to the device and type of its parameters."""
+    optimizer.load_state_dict(optimizer.state_dict())
