@@ -1,10 +1,13 @@
 """Every exercise is complete, and the editions for a course are made from it alone."""
 
+import ast
+import builtins
 import contextlib
 import importlib
 import re
 import shutil
 import subprocess
+import symtable
 import sys
 
 import matplotlib.pyplot as plt
@@ -245,31 +248,108 @@ def formed(answer, form):
 
 
 def graded(path):
-    """(check, names that its answer has, hidden tests) of each exercise."""
+    """(names of the answer by check, hidden tests) of each exercise."""
     for cell in read(path).cells:
         if cell.metadata.get("nbgrader", {}).get("grade"):
-            called = re.match(r"check\.(\w+)\(\(?([\w, ]+)\)", cell.source)
+            calls = re.findall(r"^check\.(\w+)\(\(?([\w, ]+)\)", cell.source, re.M)
             (hidden,) = course.HIDDEN.findall(cell.source)
-            yield called[1], called[2].split(", "), hidden
+            yield {check: names.split(", ") for check, names in calls}, hidden
+
+
+def test_hidden_tests_are_a_function_that_leaves_no_name(path):
+    for _, hidden in graded(path):
+        function, call, delete = ast.parse(hidden).body
+        assert isinstance(function, ast.FunctionDef) and not function.args.args
+        assert ast.unparse(call) == f"{function.name}()"
+        assert ast.unparse(delete) == f"del {function.name}"
+        outer = (ast.Global, ast.Nonlocal)
+        assert not any(isinstance(node, outer) for node in ast.walk(function))
+
+
+def read_outside(table):
+    """Names that the functions in this table of symbols read from the module."""
+    own = {s.get_name() for s in table.get_symbols() if s.is_global()}
+    return own.union(*(read_outside(child) for child in table.get_children()))
+
+
+def test_hidden_tests_read_nothing_but_the_answer(path):
+    """Neither a student's `loss`, `digits` or `sum`, nor what `import *` brought."""
+    for checks, hidden in graded(path):
+        names = {name for given in checks.values() for name in given}
+        (function,) = symtable.symtable(hidden, "hidden", "exec").get_children()
+        assert read_outside(function) <= names, hidden
+
+
+def test_hidden_tests_rest_on_what_the_grader_compares(path):
+    """What an assertion calls: built in, of math or torch, a method, or the answer."""
+    for checks, hidden in graded(path):
+        known = {name for given in checks.values() for name in given}
+        known |= {"math", "torch", *dir(builtins)}
+        tree = ast.parse(hidden)
+        brought = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for alias in node.names
+        }
+        tests = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+        tests += [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and "assert_close" in ast.unparse(node.func)
+        ]
+        assert tests
+        for call in (n for t in tests for n in ast.walk(t) if isinstance(n, ast.Call)):
+            root = call.func
+            while isinstance(root, ast.Attribute):
+                root = root.value
+            if isinstance(root, ast.Name):
+                direct = isinstance(call.func, ast.Name)
+                foreign = (direct or root.id in brought) and root.id not in known
+                assert not foreign, ast.unparse(call)
+
+
+class Students:
+    """What a student has under a name: whoever uses it for something else, stops."""
+
+    def stop(self, *_, **__):
+        raise TypeError("this name is a student's")
+
+    __call__ = __getattr__ = __getitem__ = __iter__ = __float__ = __bool__ = stop
+
+
+# All that is built in, and what students, or our own notebooks, call their things.
+TAKEN = {name for name in dir(builtins) if name.islower() and name[0] != "_"}
+TAKEN |= set("x y z q p mu kl std eps rate error weights loss losses digits".split())
+TAKEN |= set("math torch F np Normal model plane wide right check plots".split())
 
 
 @pytest.mark.filterwarnings("ignore")  # students' programs may warn
 def test_hidden_tests_tell_right_answers_from_wrong_ones(path, capsys):
-    """Without the visible check: they must hold by themselves, and be no stricter."""
+    """Without the visible check: they must hold by themselves, and be no stricter.
+
+    They run where students have used every name for something else.
+    """
     module = path.stem.lstrip("0123456789-").replace("-", "_")
     answers = importlib.import_module(f"tests.answers.{module}")
     names = ran(path)
-    for check, given, hidden in graded(path):
-        visible, (first, *_) = getattr(names["check"], check), answers.RIGHT[check]
-        right = list(answers.RIGHT[check])
-        for form in FORMS.values():
-            with contextlib.suppress(AssertionError):
-                visible(formed(first, form))
-                right.append(formed(first, form))
-        for answer in right:
-            torch.manual_seed(0)
-            exec(hidden, names | named(given, answer))
-        for wrong, _ in answers.WRONG[check]:
-            torch.manual_seed(0)
-            with pytest.raises(Exception):  # noqa: B017 whatever it does, it stops
-                exec(hidden, names | named(given, wrong))
+    taken = dict.fromkeys(TAKEN, Students()) | {"__builtins__": builtins}
+    for checks, hidden in graded(path):
+        given = {name: names[name] for part in checks.values() for name in part}
+        for check, part in checks.items():
+            visible, (first, *_) = getattr(names["check"], check), answers.RIGHT[check]
+            right = list(answers.RIGHT[check])
+            for form in FORMS.values():
+                with contextlib.suppress(AssertionError):
+                    visible(formed(first, form))
+                    right.append(formed(first, form))
+            for answer in right:
+                torch.manual_seed(0)
+                notebook = taken | given | named(part, answer)
+                exec(hidden, after := dict(notebook))
+                after.pop("__warningregistry__", None)  # Python's own
+                assert after == notebook
+            for wrong, _ in answers.WRONG[check]:
+                torch.manual_seed(0)
+                with pytest.raises(Exception):  # noqa: B017 whatever it does, it stops
+                    exec(hidden, taken | given | named(part, wrong))

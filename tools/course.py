@@ -23,7 +23,7 @@ from tools.notebooks import EXERCISES, ROOT
 OUT = ROOT / "_build" / "course"
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION$", re.M | re.S)
 HIDDEN = re.compile(
-    r"\n?^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS$", re.M | re.S
+    r"\n*^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS$", re.M | re.S
 )
 STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|attachment:)([^)]+)\)")
