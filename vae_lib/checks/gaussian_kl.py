@@ -182,4 +182,5 @@ def std_for_price(answer: float) -> None:
         ),
         "that is close, but sigma^2 / 2 changes the fourth digit.": math.exp(-3.5),
     }
-    checks.number(answer, std, tolerance=6e-6, mistakes=mistakes)
+    hint = "put it into your formula: 3 nats should come out, to four digits."
+    checks.number(answer, std, tolerance=6e-6, hint=hint, mistakes=mistakes)
