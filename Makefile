@@ -9,7 +9,10 @@ SITE := _build/html
 export GOMP_SPINCOUNT = 2000
 
 # make book SOLUTIONS=hide: the book of a course, without solutions.
-export VAE_SOLUTIONS = $(SOLUTIONS)
+export VAE_SOLUTIONS := $(or $(SOLUTIONS),$(VAE_SOLUTIONS))
+ifneq ($(VAE_SOLUTIONS),$(findstring hide,$(VAE_SOLUTIONS)))
+  $(error expected SOLUTIONS=hide, or none, got "$(VAE_SOLUTIONS)")
+endif
 
 .PHONY: book test browser check lint unit notebooks execute pdf slides zip student grade \
   lab bench ledger studies configure clean

@@ -10,14 +10,56 @@ from pathlib import Path
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from sphinx.errors import ConfigError
 
 from tools import course
+from tools.course_extension import hidden
 from tools.notebooks import EXERCISES, ROOT
 
 pytestmark = pytest.mark.book
 
 SOLVED = {path.stem: path for path in EXERCISES.glob("*.ipynb")}
 FOLDED = re.compile(r"^```+\{solution\} (\S+)\n(?::.*\n)*\n(.*?)^```", re.M | re.S)
+
+
+OTHERS = ["Hide", "hidden", "hide ", "hide hide", "yes", "1", "true", "show", "0"]
+
+
+@pytest.mark.parametrize("wish", OTHERS)
+def test_a_wish_that_may_mean_hide_builds_nothing(wish, monkeypatch):
+    for name in ("SOLUTIONS", "VAE_SOLUTIONS"):
+        settings = {"SOLUTIONS": "", "VAE_SOLUTIONS": "", name: wish}
+        done = subprocess.run(
+            ["make", "-n", "book"],
+            env=os.environ | settings,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2 and not done.stdout
+        (line,) = done.stderr.splitlines()
+        assert f'expected SOLUTIONS=hide, or none, got "{wish}"' in line
+    monkeypatch.setenv("VAE_SOLUTIONS", wish)
+    with pytest.raises(ConfigError, match=f"VAE_SOLUTIONS=hide, or none, got '{wish}'"):
+        hidden()
+
+
+@pytest.mark.parametrize("name", ["SOLUTIONS", "VAE_SOLUTIONS"])
+@pytest.mark.parametrize("wish, hides", [("hide", True), ("", False)])
+def test_the_wish_reaches_the_build(name, wish, hides, monkeypatch, tmp_path):
+    (tmp_path / "makefile").write_text(
+        f'include {ROOT}/Makefile\nwish:\n\t@echo "<$$VAE_SOLUTIONS>"\n'
+    )
+    done = subprocess.run(
+        ["make", "-f", tmp_path / "makefile", "--no-print-directory", "wish"],
+        env=os.environ | {"SOLUTIONS": "", "VAE_SOLUTIONS": "", name: wish},
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.stdout == f"<{wish}>\n", done.stderr
+    monkeypatch.setenv("VAE_SOLUTIONS", wish)
+    assert hidden() == hides
 
 
 @pytest.fixture(scope="module")

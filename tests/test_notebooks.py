@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 import statistics
 import subprocess
@@ -176,6 +177,25 @@ def test_setup_cell_refuses_in_one_line_where_nothing_can_be_installed(tmp_path)
     assert (
         last == "ModuleNotFoundError: `pip install` the book's folder or the .whl file"
     )
+
+
+def test_setup_cell_says_what_an_installation_needs_where_it_fails(tmp_path):
+    """A private repository, and Kaggle without a network, look alike to pip."""
+    (source,) = [cell.source for cell in setup_cells(read(PATHS[0]))]
+    source = re.sub(r'REPOSITORY = "[^"]*"', 'REPOSITORY = "owner/name"', source)
+    hidden = "import sys; sys.path = [p for p in sys.path if 'site' not in p]\n"
+    away = {"https_proxy": "http://127.0.0.1:9", "PIP_RETRIES": "0"}
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", hidden + source],
+        env=os.environ | away,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: expected a repository that is public")
+    assert "Internet on (Kaggle: in Settings)" in last
 
 
 def sample(source='from vae_lib.objectives import elbo\nprint("x")', tags=()):

@@ -23,7 +23,7 @@ from tools.notebooks import EXERCISES, ROOT
 OUT = ROOT / "_build" / "course"
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION$", re.M | re.S)
 HIDDEN = re.compile(
-    r"\n?^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS$", re.M | re.S
+    r"\n*^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS$", re.M | re.S
 )
 STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|attachment:)([^)]+)\)")
@@ -43,6 +43,8 @@ def student_edition(notebook: NotebookNode, site: str = "") -> NotebookNode:
 
     A figure stays, in a text cell after the code that draws it. Links into the book
     lead to site, the address of the published book, or become plain text without one.
+    Cells that grading puts back cannot be edited in JupyterLab, nor they or those for
+    answers be deleted.
     """
     copy = nbformat.v4.new_notebook(metadata=dict(notebook.metadata))
     copy.metadata.pop("vae_lib", None)
@@ -59,6 +61,8 @@ def student_edition(notebook: NotebookNode, site: str = "") -> NotebookNode:
         ]
         cell.source = HIDDEN.sub("", SOLUTION.sub(STUB, cell.source))
         cell.outputs, cell.execution_count = [], None
+        if mark := cell.metadata.get("nbgrader"):
+            cell.metadata |= {"editable": not mark.locked, "deletable": False}
         if "setup" not in cell.metadata.get("tags", []):
             cell.metadata.pop("tags", None)
         copy.cells += [expected_figure(cell, png) for png in figures]
@@ -112,9 +116,10 @@ def make(paths: list[Path], out: Path) -> None:
     Of the course for nbgrader only these notebooks: other ones, which may have been
     handed in already, submissions, grades and settings stay.
     """
-    for edition in ("student", "instructor"):
-        shutil.rmtree(out / edition, ignore_errors=True)
-        (out / edition).mkdir(parents=True)
+    for folder in (out / "student", out / "instructor"):
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
     settings = out / "autograde" / "nbgrader_config.py"
     settings.parent.mkdir(exist_ok=True)
     if not settings.exists():
@@ -130,8 +135,8 @@ def make(paths: list[Path], out: Path) -> None:
         source = out / "autograde" / "source" / path.stem
         source.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, source / path.name)
-    with open(
-        out / "instructor" / "points.csv", "w", newline="", encoding="utf-8"
+    with open(  # with a mark, without which Excel takes it for another encoding
+        out / "instructor" / "points.csv", "w", newline="", encoding="utf-8-sig"
     ) as file:
         fields = ["chapter", "title", "Aim", "Level", "Minutes", "Points"]
         writer = csv.DictWriter(file, fields)
@@ -151,7 +156,10 @@ def main() -> None:
         if not named:
             parser.error(f"expected chapters of {', '.join(known)}, got {chapter!r}")
         chosen |= named
-    make([known[name] for name in sorted(chosen)], arguments.out)
+    try:
+        make([known[name] for name in sorted(chosen)], arguments.out)
+    except OSError as error:
+        parser.error(f"expected a folder to write in, got {arguments.out} ({error})")
     print(f"{len(chosen)} notebooks for each of student, instructor, autograde:")
     print(arguments.out)
 

@@ -3,7 +3,8 @@
 nbgrader's marks and the hidden tests stand in the notebooks' source only. With
 VAE_SOLUTIONS=hide in the environment (`make book SOLUTIONS=hide`) the book has no
 solution at all: neither the folded ones of the pages, nor those of the notebooks, nor
-the sources that a page offers to download.
+the sources that a page offers to download. Nothing is built for another value, which
+may have been meant to hide them.
 """
 
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import nbformat
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.errors import ConfigError
 
 from tools.course import HIDDEN, SOLUTION, STUB
 
@@ -27,7 +29,10 @@ MARKS = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
 
 def hidden() -> bool:
     """Whether this build has no solutions."""
-    return os.environ.get("VAE_SOLUTIONS") == "hide"
+    wish = os.environ.get("VAE_SOLUTIONS", "")
+    if wish not in ("", "hide"):
+        raise ConfigError(f"expected VAE_SOLUTIONS=hide, or none, got {wish!r}")
+    return wish == "hide"
 
 
 def configure(app: Sphinx, config: Config) -> None:

@@ -35,27 +35,35 @@ def by_signs(normal, odd):
     return (1 + (odd[:, None] - normal).sign().mean()) / 2
 
 
-def circle(a, b, t):
+def circle(a, b, t):  # the page's
     angle = torch.cosine_similarity(a, b, dim=-1).arccos()[..., None]
     way = torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b
     return way / angle.sin()
 
 
-def circle_by_axes(a, b, t):
+def walk(a, b, t):
+    lengths = (1 - t) * a.norm(dim=-1) + t * b.norm(dim=-1)
+    return lengths[..., None] * circle(
+        F.normalize(a, dim=-1), F.normalize(b, dim=-1), t
+    )
+
+
+def walk_by_axes(a, b, t):
     """By the part of b that is at right angles to a; lengths apart."""
     la, lb = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
-    e, f = a / la, b / lb
-    cos = (e * f).sum(-1, keepdim=True)
-    sin = torch.sqrt(1 - cos**2)
-    angle = torch.atan2(sin, cos)
-    return (torch.sin((1 - t) * angle) * la * e + torch.sin(t * angle) * lb * f) / sin
+    e, cos = a / la, (a * b).sum(-1, keepdim=True) / (la * lb)
+    side = b / lb - cos * e
+    angle = torch.atan2(side.norm(dim=-1, keepdim=True), cos)
+    turned = torch.cos(t * angle) * e + torch.sin(t * angle) * F.normalize(side, dim=-1)
+    return (la + t * (lb - la)) * turned
 
 
-def circle_by_numpy(a, b, t):
+def walk_by_numpy(a, b, t):
     a, b = a.numpy(), b.numpy()
-    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    omega = np.arccos((a * b).sum(-1) / lengths)[..., None]
-    return (np.sin((1 - t) * omega) * a + np.sin(t * omega) * b) / np.sin(omega)
+    la, lb = (np.linalg.norm(z, axis=-1, keepdims=True) for z in (a, b))
+    omega = np.arccos((a * b).sum(-1, keepdims=True) / (la * lb))
+    way = np.sin((1 - t) * omega) * a / la + np.sin(t * omega) * b / lb
+    return ((1 - t) * la + t * lb) * way / np.sin(omega)
 
 
 def raw_angle(a, b, t):
@@ -99,7 +107,7 @@ def underflowing(x, seen, x_logits):
 
 RIGHT = {
     "auc": [by_ranks, by_loop, by_curve, by_signs],
-    "great_circle": [circle, circle_by_axes, circle_by_numpy],
+    "around": [walk, walk_by_axes, walk_by_numpy],
     "fill_in": [filled, filled_by_distributions, filled_by_loop],
     "two_sided": [
         lambda known, logs: (logs - known.median()).abs(),
@@ -118,25 +126,34 @@ WRONG = {
         (lambda u, v: (v > u).float().mean(), "stopped"),
         (lambda u, v: v[:, None] > u, "shape"),
     ],
-    "great_circle": [
+    "around": [
         (lambda a, b, t: (1 - t) * a + t * b, "straight"),
         (raw_angle, "nan"),
-        (lambda a, b, t: circle(b, a, t), "from b to a"),
-        (lambda a, b, t: F.normalize(circle(a, b, t), dim=-1), "length 1"),
+        (circle, "the page's circle"),
         (
             lambda a, b, t: (
-                math.cos(t * math.pi / 2) * a + math.sin(t * math.pi / 2) * b
+                F.normalize(circle(a, b, t), dim=-1)
+                * walk(a, b, t).norm(dim=-1)[..., None]
             ),
-            "right angle",
+            "to the directions",
         ),
         (
             lambda a, b, t: (
-                circle(a, b, t)
+                F.normalize(torch.lerp(a, b, t), dim=-1)
+                * walk(a, b, t).norm(dim=-1)[..., None]
+            ),
+            "constant speed",
+        ),
+        (lambda a, b, t: walk(b, a, t), "from b to a"),
+        (lambda a, b, t: F.normalize(walk(a, b, t), dim=-1), "length 1"),
+        (
+            lambda a, b, t: (
+                walk(a, b, t)
                 * (1 - F.cosine_similarity(a, b, -1)[..., None] ** 2).sqrt()
             ),
             "sine",
         ),
-        (lambda a, b, t: circle(a, b, t).norm(dim=-1), "shape"),
+        (lambda a, b, t: walk(a, b, t).norm(dim=-1), "shape"),
         (7, "function"),
     ],
     "fill_in": [

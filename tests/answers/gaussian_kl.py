@@ -12,30 +12,39 @@ from torch.distributions import (
 )
 
 
-def by_expm1(mu, logvar):
-    return 0.5 * (mu**2 + torch.expm1(logvar) - logvar).sum(dim=-1)
+def by_expm1(mu, logvar, s):
+    log_ratio = logvar - 2 * math.log(s)
+    return 0.5 * ((mu / s) ** 2 + torch.expm1(log_ratio) - log_ratio).sum(dim=-1)
 
 
-def by_distributions(mu, logvar):
+def by_distributions(mu, logvar, s):
     q = Independent(Normal(mu, torch.exp(0.5 * logvar)), 1)
-    return kl_divergence(q, Independent(Normal(0 * mu, 0 * mu + 1), 1))
+    return kl_divergence(q, Independent(Normal(0 * mu, 0 * mu + s), 1))
 
 
-def by_loop(mu, logvar):
+def by_loop(mu, logvar, s):
     total = 0
     for j in range(mu.shape[-1]):
-        m, s = mu[..., j], torch.exp(logvar[..., j] / 2)
-        total = total - torch.log(s) + (s**2 + m**2 - 1) / 2
+        m, std = mu[..., j] / s, torch.exp(logvar[..., j] / 2) / s
+        total = total - torch.log(std) + (std**2 + m**2 - 1) / 2
     return total
 
 
-def by_numpy(mu, logvar):
+def by_numpy(mu, logvar, s):
     mu, logvar = mu.numpy(), logvar.numpy()
-    return (mu**2 + np.exp(logvar) - logvar - 1).sum(-1) / 2
+    terms = (mu**2 + np.exp(logvar)) / s**2 - logvar - 1 + np.log(s**2)
+    return terms.sum(-1) / 2
 
 
-def inner(mu, logvar):
-    return 1 + logvar - mu**2 - logvar.exp()
+def of_parts(mean=1, variance=1, log=1, prior=1, half=0.5, one=1, power=2):
+    """The formula with other factors."""
+
+    def kl(mu, logvar, s):
+        logs = log * logvar - 2 * prior * math.log(s)
+        terms = mean * mu**power / s**2 + variance * logvar.exp() / s**2 - one - logs
+        return half * terms.sum(-1)
+
+    return kl
 
 
 def sampled(mu, logvar, n_samples, error=True, shift=0.0, mean_of="p", drawn_from="q"):
@@ -99,7 +108,8 @@ RIGHT = {
         by_distributions,
         by_loop,
         by_numpy,
-        lambda mu, logvar: by_expm1(mu, logvar).tolist(),
+        lambda *a: by_expm1(*a).tolist(),
+        of_parts(),
     ],
     "from_samples": [sampled, sampled_by_numpy, sampled_with_tensors],
     "general": [
@@ -112,23 +122,38 @@ RIGHT = {
 }
 WRONG = {
     "closed_form": [
-        (lambda mu, logvar: 0.5 * inner(mu, logvar).sum(-1), "negative"),
-        (lambda mu, logvar: -inner(mu, logvar).sum(-1), "one half"),
-        (lambda mu, logvar: -0.5 * inner(mu, logvar).mean(-1), "average"),
-        (lambda mu, logvar: -0.5 * inner(mu, logvar).sum(), "batch"),
-        (lambda mu, logvar: -0.5 * inner(mu, logvar), "shape"),
-        (lambda mu, logvar: -0.5 * inner(mu, 2 * logvar).sum(-1), "log sigma"),
-        (lambda mu, std: -0.5 * (1 - std - mu**2 - std.exp()).sum(-1), "wrong sign"),
-        (lambda mu, logvar: -0.5 * (1 + logvar - mu - logvar.exp()).sum(-1), "squared"),
-        (lambda mu, logvar: by_expm1(mu, logvar).mean(), "shape"),
+        (lambda *a: -by_expm1(*a), "negative"),
+        (of_parts(half=1), "one half"),
+        (lambda mu, v, s: by_expm1(mu, v, 1.0), "where does prior_std enter"),
+        (lambda mu, v, s: by_expm1(mu, v, math.sqrt(s)), "you take s for it"),
+        (lambda mu, v, s: by_expm1(mu, v, 1 / s), "what you multiply"),
+        (of_parts(prior=0), "log s^2 is missing"),
         (
-            lambda mu, logvar: (mu**2 + torch.exp(logvar / 2) - logvar - 1).sum(-1) / 2,
+            lambda mu, v, s: of_parts(prior=0)(mu, v, s) + math.log(s),
+            "every dimension has it",
+        ),
+        (lambda mu, v, s: by_expm1(s * mu, v, s), "not divided by s"),
+        (lambda *a: by_expm1(*a) / a[0].shape[-1], "average"),
+        (lambda *a: by_expm1(*a).sum(), "batch"),
+        (lambda *a: by_expm1(*a)[..., None], "shape"),
+        (lambda mu, v, s: by_expm1(mu, 2 * v, s), "log sigma"),
+        (of_parts(log=-1, prior=-1), "wrong sign"),
+        (of_parts(power=1), "squared"),
+        (lambda *a: by_expm1(*a).mean(), "shape"),
+        (
+            lambda mu, v, s: (
+                by_expm1(mu, v, s) + ((v / 2).exp() - v.exp()).sum(-1) / s**2 / 2
+            ),
             "is sigma",
         ),
-        (lambda mu, logvar: (-0.5 * 1 + inner(mu, logvar) - 1).sum(-1), "brackets"),
-        (lambda mu, logvar: by_expm1(mu, logvar) - (mu**2).sum(-1), "cost something"),
-        (lambda mu, logvar: None, "return"),
-        (lambda mu, logvar: mu @ logvar.nope, "stopped"),
+        (
+            lambda mu, v, s: 2 * by_expm1(mu, v, s) + mu.shape[-1] / 2,
+            "brackets",
+        ),
+        (of_parts(mean=-1), "cost something"),
+        (lambda mu, logvar, s: None, "return"),
+        (lambda mu, logvar, s: mu @ logvar.nope, "stopped"),
+        (lambda mu, logvar: by_expm1(mu, logvar, 1.0), "stopped"),
         ("a word", "function"),
     ],
     "from_samples": [
@@ -156,9 +181,9 @@ WRONG = {
         (math.exp(-3), "two more terms"),
         (0.030212**2, "sigma^2"),
         (0.0302, "fourth digit"),
-        (0.0303, "too large"),
+        (0.0303, "put it into"),
         (math.exp(-3.5), "fourth digit"),
-        (1.0, "too large"),
+        (1.0, "put it into"),
         (math.nan, "is not it"),
         (torch.ones(2), "one number"),
     ],

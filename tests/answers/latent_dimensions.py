@@ -6,21 +6,28 @@ import numpy as np
 import torch
 
 
-def active(variance):
-    return int((variance > 0.01).sum())
+def share(mu, logvar):
+    return mu.var(0) / (mu.var(0) + logvar.exp().mean(0))
 
 
-def active_by_loop(mu, logvar):
-    count = 0
-    for unit in mu.T.tolist():
-        mean = sum(unit) / len(unit)
-        count += sum((m - mean) ** 2 for m in unit) / len(unit) > 0.01
-    return count
+def share_by_loop(mu, logvar):
+    found = []
+    for means, noise in zip(mu.T.tolist(), logvar.exp().T.tolist(), strict=True):
+        mean = sum(means) / len(means)
+        signal = sum((m - mean) ** 2 for m in means) / len(means)
+        found.append(signal / (signal + sum(noise) / len(noise)))
+    return found
 
 
-def active_by_moments(mu, logvar):
-    mu = mu.double()
-    return torch.count_nonzero(mu.pow(2).mean(0) - mu.mean(0).pow(2) > 0.01)
+def share_by_numpy(mu, logvar):
+    signal, noise = np.var(mu.numpy(), axis=0), np.exp(logvar.numpy()).mean(0)
+    return 1 - noise / (signal + noise)
+
+
+def share_by_moments(mu, logvar):
+    mu, logvar = mu.double(), logvar.double()
+    total = (mu.square() + logvar.exp()).mean(0) - mu.mean(0).square()
+    return 1 - logvar.exp().mean(0) / total
 
 
 def optimum(lam, n_dims, beta, noise_std, square=2, half=0.5, rest=True):
@@ -78,27 +85,35 @@ def limits_by_numpy(rates, distortions, k):
 
 
 RIGHT = {
-    "count_active": [
-        lambda mu, logvar: active(mu.var(0)),
-        lambda mu, logvar: (np.var(mu.numpy(), axis=0) > 0.01).sum(),
-        active_by_loop,
-        active_by_moments,
-    ],
+    "told": [share, share_by_loop, share_by_numpy, share_by_moments],
     "linear_optimum": [optimum, optimum_by_codes, optimum_by_numpy],
     "weights_for": [limits, limits_by_mask, limits_by_numpy],
 }
 WRONG = {
-    "count_active": [
-        (lambda mu, logvar: active(logvar.exp().mean(0)), "mean of sigma"),
-        (lambda mu, logvar: active(mu.var(0) + logvar.exp().mean(0)), "noise"),
-        (lambda mu, logvar: active(mu.std(0)), "standard deviation"),
-        (lambda mu, logvar: active(mu.square().mean(0)), "no variance"),
-        (lambda mu, logvar: active(mu.var(1)), "over the images"),
-        (lambda mu, logvar: mu.shape[1] - active(mu.var(0)), "idle"),
-        (lambda mu, logvar: active(mu.var(0)) / mu.shape[1], "share"),
-        (lambda mu, logvar: active(logvar.var(0)), "about mu"),
-        (lambda mu, logvar: mu.var(0) > 0.01, "shape"),
-        (lambda mu, logvar: 13, "should be"),
+    "told": [
+        (lambda mu, logvar: 1 - share(mu, logvar), "share of the noise"),
+        (lambda mu, logvar: mu.var(0), "mean code alone"),
+        (lambda mu, logvar: mu.var(0) / logvar.exp().mean(0), "by their sum"),
+        (
+            lambda mu, logvar: mu.std(0) / (mu.std(0) + (logvar / 2).exp().mean(0)),
+            "standard deviations do not",
+        ),
+        (
+            lambda mu, logvar: share(torch.cat([mu, -mu]), torch.cat([logvar, logvar])),
+            "no variance",
+        ),
+        (lambda mu, logvar: share(mu.T, logvar.T), "over the images"),
+        (
+            lambda mu, logvar: mu.var(0) / (mu.var(0) + logvar.mean(0).exp()),
+            "not of its logarithm",
+        ),
+        (lambda mu, logvar: share(mu, logvar / 2), "exp(logvar / 2) is sigma"),
+        (
+            lambda mu, logvar: mu.var(0) / (mu.var(0) + logvar.exp().var(0)),
+            "should be",
+        ),
+        (lambda mu, logvar: share(mu, logvar).mean(), "shape"),
+        (lambda mu, logvar: 13, "shape"),
     ],
     "linear_optimum": [
         (lambda *a: optimum(*a, square=1), "squared"),

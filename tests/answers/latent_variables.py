@@ -10,20 +10,31 @@ from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.objectives import importance_weighted_bound
 
 
-def log_mean_by_shift(log_p):
+def log_average(log_p, p_z):
+    return (log_p + p_z.log()[:, None]).logsumexp(0)
+
+
+def log_average_by_shift(log_p, p_z):
     top = log_p.max(0).values
-    return top + (log_p - top).exp().mean(0).log()
+    return top + (p_z[:, None] * (log_p - top).exp()).sum(0).log()
 
 
-def log_mean_by_loop(log_p):
-    total = log_p[0]
-    for row in log_p[1:]:
-        total = torch.logaddexp(total, row)
-    return total - math.log(log_p.shape[0])
+def log_average_by_loop(log_p, p_z):
+    total = torch.full(log_p.shape[1:], -math.inf)
+    for row, weight in zip(log_p, p_z, strict=True):
+        total = torch.logaddexp(total, row + weight.log())
+    return total
 
 
-def log_mean_by_numpy(log_p):
-    return np.logaddexp.reduce(log_p.numpy(), axis=0) - np.log(len(log_p))
+def log_average_by_numpy(log_p, p_z):
+    used = (p_z > 0).numpy()
+    rows = log_p.numpy()[used] + np.log(p_z.numpy()[used])[:, None]
+    return np.logaddexp.reduce(rows, axis=0)
+
+
+def log_average_by_mixture(log_p, p_z):
+    """By copies: K probabilities that are all alike are a plain mean."""
+    return importance_weighted_bound(log_p + (len(p_z) * p_z).log()[:, None])
 
 
 def posterior_by_matrices(x, weight, noise_std):
@@ -79,10 +90,11 @@ def samples_from_the_posterior(log_p, z, delta):
 
 RIGHT = {
     "log_evidence": [
-        log_mean_by_shift,
-        log_mean_by_loop,
-        log_mean_by_numpy,
-        importance_weighted_bound,
+        log_average,
+        log_average_by_shift,
+        log_average_by_loop,
+        log_average_by_numpy,
+        log_average_by_mixture,
     ],
     "posterior": [
         posterior_by_matrices,
@@ -98,14 +110,19 @@ RIGHT = {
 }
 WRONG = {
     "log_evidence": [
-        (lambda log_p: log_p.mean(0), "mean of the logarithms"),
-        (lambda log_p: torch.logsumexp(log_p, 0), "divides by K"),
-        (lambda log_p: torch.log(log_p.exp().mean(dim=0)), "rounds to zero"),
-        (lambda log_p: log_p.exp().mean(0).clamp(1e-8).log(), "no way out"),
-        (lambda log_p: log_p.exp().mean(1).log(), "shape"),
-        (lambda log_p: log_p.logsumexp(1) - math.log(log_p.shape[1]), "first axis"),
-        (lambda log_p: log_mean_by_shift(log_p.reshape(-1, 1))[0], "per image"),
-        (lambda log_p: log_p.exp().mean(0), "logarithm"),
+        (lambda log_p, p_z: (p_z[:, None] * log_p).sum(0), "mean of the logarithms"),
+        (lambda log_p, p_z: torch.logsumexp(log_p, 0), "probability of its code"),
+        (lambda log_p, p_z: importance_weighted_bound(log_p), "plain average"),
+        (
+            lambda log_p, p_z: log_average(log_p, p_z) - math.log(len(p_z)),
+            "divide by K",
+        ),
+        (lambda log_p, p_z: torch.log(p_z @ log_p.exp()), "rounds to zero"),
+        (lambda log_p, p_z: (p_z @ log_p.exp()).clamp(1e-8).log(), "no way out"),
+        (lambda log_p, p_z: (log_p.exp() * p_z).sum(0).log(), "stopped"),
+        (lambda log_p, p_z: log_average(log_p, p_z).logsumexp(0), "first axis"),
+        (lambda log_p, p_z: p_z @ log_p.exp(), "return its logarithm"),
+        (lambda log_p: log_p.logsumexp(0), "stopped"),
     ],
     "posterior": [
         (lambda *a: posterior_pixel_by_pixel(*a, prior=0.0), "prior"),

@@ -55,13 +55,27 @@ def entropy(x):
     return torch.special.entr(x).sum(-1) + torch.special.entr(1 - x).sum(-1)
 
 
-def entropy_clamped(x, eps=1e-6):
-    p = x.clamp(eps, 1 - eps)
-    return -(p * p.log() + (1 - p) * (1 - p).log()).sum(-1)
+def floors(x):
+    return entropy(x).mean(), entropy(x.mean(0))
 
 
-def entropy_by_cost(x):
-    return F.binary_cross_entropy(x, x, reduction="none").sum(dim=-1)
+def floors_clamped(x, eps=1e-6):
+    def cost(p):
+        p = p.clamp(eps, 1 - eps)
+        return -(p * p.log() + (1 - p) * (1 - p).log()).sum(-1)
+
+    return cost(x).mean(), cost(x.mean(0))
+
+
+def floors_by_cost(x):
+    one = x.mean(0).expand_as(x)
+    costs = [F.binary_cross_entropy(p, x, reduction="sum") / len(x) for p in (x, one)]
+    return torch.stack(costs)
+
+
+def floors_by_distributions(x):
+    pixels = [Bernoulli(p.double()).entropy() for p in (x, x.mean(0))]
+    return [float(pixels[0].sum() / len(x)), float(pixels[1].sum())]
 
 
 def noise(x, mean, std=None, constant=0.0):
@@ -119,13 +133,12 @@ def constant_by_probability(v):
 
 RIGHT = {
     "five_losses": [betas, betas_measured, betas_by_library],
-    "pixel_entropy": [
-        entropy,
-        entropy_clamped,
-        entropy_by_cost,
-        lambda x: entropy(x.float()),
-        lambda x: entropy(x).numpy(),
-        lambda x: Bernoulli(x.double()).entropy().sum(-1),
+    "two_floors": [
+        floors,
+        floors_clamped,
+        floors_by_cost,
+        floors_by_distributions,
+        lambda x: torch.stack(floors(x.float())).numpy(),
     ],
     "best_noise": [noise, noise_closed_form, noise_by_search, noise_by_distributions],
     "log_constant": [
@@ -146,15 +159,27 @@ WRONG = {
         (lambda b, d, j: [1, 1], "five numbers"),
         (lambda b, d, j: None, "return"),
     ],
-    "pixel_entropy": [
-        (lambda x: -(x * x.log() + (1 - x) * (1 - x).log()).sum(-1), "count as 0"),
-        (lambda x: entropy_clamped(x, 1e-5), "784 pixels"),
-        (lambda x: entropy(x) / math.log(2), "bits"),
-        (lambda x: torch.special.entr(x).sum(-1), "other outcome"),
-        (lambda x: entropy(x) / x.shape[-1], "no mean"),
-        (lambda x: -entropy(x), "sign"),
-        (lambda x: entropy(x).sum(), "batch"),
-        (lambda x: torch.special.entr(x) + torch.special.entr(1 - x), "sum over"),
+    "two_floors": [
+        (
+            lambda x: -(x * x.log() + (1 - x) * (1 - x).log()).sum(-1)[:2],
+            "count as 0",
+        ),
+        (lambda x: floors_clamped(x, 1e-4), "784 pixels"),
+        (lambda x: [part / math.log(2) for part in floors(x)], "bits"),
+        (
+            lambda x: (
+                torch.special.entr(x).sum(-1).mean(),
+                torch.special.entr(x.mean(0)).sum(),
+            ),
+            "other outcome",
+        ),
+        (lambda x: [part / x.shape[-1] for part in floors(x)], "no mean"),
+        (lambda x: [-part for part in floors(x)], "sign"),
+        (lambda x: [part * len(x) for part in floors(x)], "Per image"),
+        (lambda x: floors(x)[::-1], "exchanged"),
+        (lambda x: (floors(x)[0], x.shape[1] * math.log(2)), "1/2"),
+        (lambda x: 2 * floors(x)[:1], "average the images"),
+        (lambda x: floors(x)[0], "shape"),
     ],
     "best_noise": [
         (lambda x, m: noise(x, m, lambda e: e.square().mean()), "s^2"),

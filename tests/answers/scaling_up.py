@@ -39,9 +39,13 @@ def own_noise(rank, n_processes, batch, latent_dim, seed):
     return torch.randn(len(range(rank, batch, n_processes)), latent_dim)
 
 
-def time_of(W, t0, t1, batch, n_parameters, latency, rate, rounds=2, size=4):
-    computing = t0 + batch * t1 / W
-    return computing + rounds * (W - 1) * (latency + size * n_parameters / (W * rate))
+def time_of(
+    W, t0, t1, batch, n_parameters, latency, rate, overlap=0, *, rounds=2, size=4
+):
+    computing = batch * t1 / W
+    sending = rounds * (W - 1) * (latency + size * n_parameters / (W * rate))
+    left = sending - overlap * computing
+    return t0 + computing + (left > 0) * left
 
 
 def gain(W, *plan, **factors):
@@ -53,10 +57,16 @@ def gain_in_fractions(W, *plan):
     return float(time_of(Fraction(1), *plan) / time_of(Fraction(W), *plan))
 
 
-def gain_by_formula(W, t0, t1, batch, n_parameters, latency, rate):
-    alone = t0 + batch * t1
-    a = batch * t1 - 8 * n_parameters / rate
-    return torch.tensor(alone / (alone + (W - 1) * (2 * latency - a / W)))
+def gain_by_the_longer(W, t0, t1, batch, n_parameters, latency, rate, overlap):
+    computing = batch * t1 / W
+    sending = 2 * (W - 1) * latency + 8 * n_parameters / rate * (1 - 1 / W)
+    step = t0 + max(computing, sending + (1 - overlap) * computing)
+    return torch.tensor((t0 + batch * t1) / step)
+
+
+def instead(change):
+    """The gain where the time with W processes is another one."""
+    return lambda W, *plan: time_of(1, *plan) / change(W, *plan)
 
 
 def best(*arguments):
@@ -86,7 +96,7 @@ RIGHT = {
         lambda means, sizes: np.average(means.numpy(), axis=0, weights=sizes.numpy()),
     ],
     "share_of_noise": [noise, noise_by_generator, noise_by_numpy],
-    "speed_up": [gain, gain_in_fractions, gain_by_formula],
+    "speed_up": [gain, gain_in_fractions, gain_by_the_longer],
     "best_processes": [best, best_by_tensor, best_by_neighbours],
 }
 WRONG = {
@@ -121,13 +131,31 @@ WRONG = {
         (lambda *a: gain(*a, rounds=1), "there and back"),
         (lambda *a: gain(*a, size=1), "four bytes"),
         (lambda W, *a: gain(W, *a, size=4 * W), "whole vector"),
-        (lambda W, *a: time_of(1, *a) / time_of(W, *a[:4], 0.0, a[5]), "latency"),
-        (lambda W, *a: time_of(1, *a) / time_of(W, a[0] / W, *a[1:]), "every process"),
+        (instead(lambda W, *a: time_of(W, *a[:4], 0.0, *a[5:])), "latency"),
+        (instead(lambda W, *a: time_of(W, a[0] / W, *a[1:])), "every process"),
         (
-            lambda W, a, b, n, *c: (
-                time_of(1, a, b, n, *c) / time_of(W, a, b, n * W, *c)
-            ),
+            instead(lambda W, a, b, n, *c: time_of(W, a, b, n * W, *c)),
             "images of the batch",
+        ),
+        (instead(lambda W, *a: time_of(W, *a[:6])), "where does the overlap"),
+        (
+            instead(lambda W, *a: time_of(W, *a[:6]) - a[6] * a[1] * a[2] / W),
+            "More cannot be hidden",
+        ),
+        (
+            instead(
+                lambda W, *a: (
+                    (1 - a[6]) * time_of(W, *a[:6]) + a[6] * (a[0] + a[1] * a[2] / W)
+                )
+            ),
+            "not that share of the sending",
+        ),
+        (instead(lambda W, *a: time_of(W, *a[:6], a[6] * W)), "of one process"),
+        (
+            instead(
+                lambda W, *a: time_of(W, *a[:6], a[6] * (1 + W * a[0] / a[1] / a[2]))
+            ),
+            "t0 hides nothing",
         ),
         (lambda W, *a: W, "should be"),
     ],

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from vae_lib.evaluation import evaluate_elbo
 
 
-def terms(mu, logvar, x_logits, x):
-    kl = -0.5 * (1 + logvar - mu**2 - logvar.exp())
+def terms(mu, log_std, x_logits, x):
+    kl = -0.5 * (1 + 2 * log_std - mu**2 - (2 * log_std).exp())
     return kl, F.binary_cross_entropy_with_logits(x_logits, x, reduction="none")
 
 
@@ -19,16 +19,16 @@ def by_sums(*batch, kl_weight=1.0, bce_weight=1.0):
     return (kl_weight * kl.sum() + bce_weight * bce.sum()) / len(kl)
 
 
-def by_distributions(mu, logvar, x_logits, x):
-    kl = kl_divergence(Normal(mu, torch.exp(logvar / 2)), Normal(0 * mu, 1 + 0 * mu))
+def by_distributions(mu, log_std, x_logits, x):
+    kl = kl_divergence(Normal(mu, torch.exp(log_std)), Normal(0 * mu, 1 + 0 * mu))
     p = Bernoulli(logits=x_logits, validate_args=False)
     return kl.sum(-1).mean() - p.log_prob(x).sum(-1).mean()
 
 
-def by_softplus(mu, logvar, x_logits, x):
+def by_softplus(mu, log_std, x_logits, x):
     bce = F.softplus(x_logits) - x * x_logits
     losses = []
-    for m, v, b in zip(mu, logvar, bce, strict=True):
+    for m, v, b in zip(mu, 2 * log_std, bce, strict=True):
         losses.append(0.5 * (m @ m + v.exp().sum() - v.sum() - len(v)) + b.sum())
     return sum(losses) / len(losses)
 
@@ -41,15 +41,15 @@ def of_terms(combine):
     return lambda *batch: combine(*terms(*batch))
 
 
-def with_probabilities(mu, logvar, x_logits, x, eps=0.0):
+def with_probabilities(mu, log_std, x_logits, x, eps=0.0):
     p = torch.sigmoid(x_logits)
     log_p = x * torch.log(p + eps) + (1 - x) * torch.log(1 - p + eps)
-    return terms(mu, logvar, x_logits, x)[0].sum(1).mean() - log_p.sum(1).mean()
+    return terms(mu, log_std, x_logits, x)[0].sum(1).mean() - log_p.sum(1).mean()
 
 
-def with_cut_probabilities(mu, logvar, x_logits, x):
+def with_cut_probabilities(mu, log_std, x_logits, x):
     bce = F.binary_cross_entropy(torch.sigmoid(x_logits), x, reduction="sum") / len(x)
-    return terms(mu, logvar, x_logits, x)[0].sum(1).mean() + bce
+    return terms(mu, log_std, x_logits, x)[0].sum(1).mean() + bce
 
 
 def sampled(model, n):
@@ -86,7 +86,7 @@ def from_posterior(model, n):
 
 def by_hand(model, x, n_samples, std=0.5, kl=1.0, reduce=torch.mean):
     mu, logvar = model.encode(x)
-    divergence = kl * terms(mu, logvar, x, x)[0].sum(1)
+    divergence = kl * terms(mu, logvar / 2, x, x)[0].sum(1)
     at_mean = model.log_p_x_given_z(x, model.decode(mu)) - divergence
     total = 0
     for _ in range(n_samples):
@@ -148,6 +148,7 @@ RIGHT = {
 }
 WRONG = {
     "batch_loss": [
+        (lambda m, s, *rest: by_sums(m, s / 2, *rest), "it is log sigma"),
         (of_terms(lambda kl, bce: kl.sum() + bce.sum()), "add up the batch"),
         (of_terms(lambda kl, bce: kl.sum(1).mean() + bce.sum()), "1/B"),
         (of_terms(lambda kl, bce: kl.sum() + bce.sum(1).mean()), "the KL summed"),

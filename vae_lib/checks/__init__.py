@@ -56,15 +56,19 @@ def number(
     expected: float,
     *,
     tolerance: float,
+    hint: str,
     unit: str = "",
     mistakes: Mapping[str, float] | None = None,
 ) -> None:
     """Hold a number against the expected one, which it does not tell.
 
+    Nor does it tell on which side it lies, or a loop would find it without a thought.
+
     Args:
         answer: a number or a tensor with one element.
         expected: the right one.
         tolerance: how far the answer may lie off.
+        hint: how to see that a number is wrong, or to come to the right one.
         unit: in words, for the message.
         mistakes: wrong numbers by the hint that helps whoever got one.
 
@@ -76,12 +80,11 @@ def number(
     if abs(found.item() - expected) <= tolerance:
         return passed("your number")
     words = f"{found.item():.6g} {unit}".strip() + " is not it"
-    for hint, mistake in (mistakes or {}).items():
+    for reason, mistake in (mistakes or {}).items():
         if abs(found.item() - mistake) <= tolerance:
-            raise AssertionError(f"{words}: {hint}")
+            raise AssertionError(f"{words}: {reason}")
     require(math.isfinite(found.item()), f"{words}: it should be finite")
-    side = "too large" if found.item() > expected else "too small"
-    raise AssertionError(f"{words}: {side}")
+    raise AssertionError(f"{words}: {hint}")
 
 
 def choice(answer: str, expected: str, reasons: Mapping[str, str]) -> None:

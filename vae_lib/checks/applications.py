@@ -45,23 +45,28 @@ def auc(answer: Callable[[Tensor, Tensor], float]) -> None:
     checks.compare(answer, pairs, some, mistakes)
 
 
-def great_circle(answer: Callable[[Tensor, Tensor, float], Tensor]) -> None:
-    """Exercise B: ``answer(a, b, t)``, codes (..., J), is the point of eq-great-circle.
+def around(answer: Callable[[Tensor, Tensor, float], Tensor]) -> None:
+    """Exercise B: ``answer(a, b, t)``, codes (..., J), turns and grows evenly."""
 
-    Its length need not be 1, and those of a and b need not be equal.
-    """
+    def way(e, f, t, angle):
+        return torch.sin((1 - t) * angle) * e + torch.sin(t * angle) * f
 
-    def way(a, b, t, angle, over=True):
-        z = torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b
-        return z / torch.sin(angle) if over else z
+    def length(z):
+        return z.norm(dim=-1, keepdim=True)
 
     def angle(a, b, lengths=True):
         inner = (a * b).sum(-1, keepdim=True)
-        both = a.norm(dim=-1, keepdim=True) * b.norm(dim=-1, keepdim=True)
-        return torch.arccos((inner / both if lengths else inner).clamp(-1, 1))
+        cosine = inner / length(a) / length(b) if lengths else inner
+        return torch.arccos(cosine.clamp(-1, 1))
+
+    def page(a, b, t):  # eq-great-circle
+        return way(a, b, t, angle(a, b)) / torch.sin(angle(a, b))
+
+    def grown(z, a, b, t):
+        return z / length(z) * ((1 - t) * length(a) + t * length(b))
 
     def reference(a, b, t):
-        return way(a, b, t, angle(a, b))
+        return grown(page(a / length(a), b / length(b), t), a, b, t)
 
     row = torch.tensor
     generator = torch.Generator().manual_seed(11)
@@ -83,20 +88,26 @@ def great_circle(answer: Callable[[Tensor, Tensor, float], Tensor]) -> None:
         "That is the straight line: it leaves the shell in the middle.": (
             lambda a, b, t: (1 - t) * a + t * b
         ),
+        "That is the page's circle: with unequal lengths its length and its pace are "
+        "others. What does it do with directions?": page,
+        "The length is right, but the straight line does not turn at a constant "
+        "speed.": lambda a, b, t: grown((1 - t) * a + t * b, a, b, t),
+        "The length is right; apply the circle to the directions, not to the "
+        "codes.": lambda a, b, t: grown(page(a, b, t), a, b, t),
         "The cosine of the angle is the inner product divided by both lengths.": (
             lambda a, b, t: way(a, b, t, angle(a, b, lengths=False).clamp(1e-6, 3.14))
         ),
         "You walk from b to a: t = 0 is a.": lambda a, b, t: reference(b, a, t),
         "Divide by the sine of the angle: the ends are too short.": (
-            lambda a, b, t: way(a, b, t, angle(a, b), over=False)
+            lambda a, b, t: reference(a, b, t) * torch.sin(angle(a, b))
         ),
         "The angle is taken as a right angle: codes of images have others.": (
-            lambda a, b, t: (
-                math.cos(math.pi / 2 * t) * a + math.sin(t * math.pi / 2) * b
+            lambda a, b, t: grown(
+                way(a / length(a), b / length(b), t, torch.tensor(math.pi / 2)), a, b, t
             )
         ),
-        "You shorten the result to the length 1: the ends are a and b themselves.": (
-            lambda a, b, t: (z := reference(a, b, t)) / z.norm(dim=-1, keepdim=True)
+        "That is the direction, of length 1: the ends are a and b themselves.": (
+            lambda a, b, t: (z := reference(a, b, t)) / length(z)
         ),
     }
     checks.compare(answer, reference, some, mistakes)

@@ -11,63 +11,87 @@ from vae_lib import checks
 from vae_lib.distributions import gaussian_kl
 
 
-def cases() -> dict[str, tuple[Tensor, Tensor]]:
-    """mu and log variance by the words for them."""
+def closed_form(answer: Callable[[Tensor, Tensor, float], Tensor]) -> None:
+    """Exercise A: ``answer(mu, logvar, prior_std)``, (..., J), is the KL, (...)."""
+
+    def parts(mu: Tensor, logvar: Tensor, s: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The mean's part, the variance's, and the logarithm, in one dimension each."""
+        return mu**2 / s**2, logvar.exp() / s**2, logvar - 2 * math.log(s)
+
+    def joined(mean: Tensor, variance: Tensor, log_ratio: Tensor) -> Tensor:
+        return 0.5 * (mean + variance - 1 - log_ratio)
+
+    def of(combine: Callable) -> Callable:
+        return lambda mu, logvar, s: combine(*parts(mu, logvar, s)).sum(-1)
+
+    right = of(joined)
     row = torch.tensor
     generator = torch.Generator().manual_seed(4)
-    batch = torch.randn(2, 5, 3, generator=generator).double()
-    return {
-        "mu = (0, 0), sigma = (1, 1)": (torch.zeros(2), torch.zeros(2)),
-        "mu = (1, 0), sigma = (1, 1)": (row([1.0, 0.0]), torch.zeros(2)),
-        "mu = (0, 0), sigma = (e, 1)": (torch.zeros(2), row([2.0, 0.0])),
-        "a batch of 5 in 3 dimensions": (batch[0], batch[1]),
+    mu, logvar = torch.randn(2, 5, 3, generator=generator).double()
+    zero = torch.zeros(2)
+    cases = {
+        "mu = (0, 0), sigma = (1, 1), s = 1": (zero, zero, 1.0),
+        "mu = (1, 0), sigma = (1, 1), s = 1": (row([1.0, 0.0]), zero, 1.0),
+        "mu = (0, 0), sigma = (e, 1), s = 1": (zero, row([2.0, 0.0]), 1.0),
+        "mu = 0, sigma = 1, s = 2": (zero[:1], zero[:1], 2.0),
+        "a batch of 5 in 3 dimensions, s = 0.6": (mu, logvar, 0.6),
     }
-
-
-def closed_form(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Exercise A: ``answer(mu, logvar)``, (..., J), is the KL divergence to N(0, I)."""
-
-    def inner(mu: Tensor, logvar: Tensor) -> Tensor:
-        return 1 + logvar - mu**2 - logvar.exp()
-
     mistakes = {
         "Your divergence is negative: look at the sign in front of the sum.": (
-            lambda mu, logvar: 0.5 * inner(mu, logvar).sum(-1)
+            lambda *a: -right(*a)
         ),
-        "Twice too much: where is the one half?": (
-            lambda mu, logvar: -inner(mu, logvar).sum(-1)
+        "That is for s = 1: where does prior_std enter?": (
+            lambda mu, logvar, s: right(mu, logvar, 1.0)
         ),
+        "s^2 is the prior's variance, you take s for it.": (
+            lambda mu, logvar, s: right(mu, logvar, s**0.5)
+        ),
+        "Divide by s^2 what you multiply by it.": (
+            lambda mu, logvar, s: right(mu, logvar, 1 / s)
+        ),
+        "The logarithm is that of a ratio: the prior's log s^2 is missing.": (
+            lambda mu, logvar, s: joined(*parts(mu, logvar, s)[:2], logvar).sum(-1)
+        ),
+        "The logarithm of s^2 is outside of your sum: every dimension has it.": (
+            lambda mu, logvar, s: (
+                joined(*parts(mu, logvar, s)[:2], logvar).sum(-1) + math.log(s)
+            )
+        ),
+        "mu is not divided by s.": lambda mu, logvar, s: right(mu * s, logvar, s),
+        "Twice too much: where is the one half?": lambda *a: 2 * right(*a),
         "You average over the dimensions: a divergence adds them up.": (
-            lambda mu, logvar: -0.5 * inner(mu, logvar).mean(-1)
+            lambda mu, logvar, s: right(mu, logvar, s) / mu.shape[-1]
         ),
         "You add up the batch as well: one value per example, sum over the last "
-        "dimension only.": lambda mu, logvar: -0.5 * inner(mu, logvar).sum(),
+        "dimension only.": lambda *a: right(*a).sum(),
         "Without the sum: a divergence adds up the dimensions.": (
-            lambda mu, logvar: -0.5 * inner(mu, logvar)
+            lambda *a: joined(*parts(*a))
         ),
         "You read logvar as log sigma: it is log sigma^2.": (
-            lambda mu, logvar: -0.5 * inner(mu, 2 * logvar).sum(-1)
+            lambda mu, logvar, s: right(mu, 2 * logvar, s)
         ),
         "exp(logvar / 2) is sigma: the last term is sigma^2.": (
-            lambda mu, logvar: -0.5 * (inner(mu, logvar / 2) + logvar / 2).sum(-1)
+            lambda mu, logvar, s: joined(
+                mu**2 / s**2, (logvar / 2).exp() / s**2, parts(mu, logvar, s)[2]
+            ).sum(-1)
         ),
         "Mind the brackets: the one half is a factor of all four terms.": (
-            lambda mu, logvar: (inner(mu, logvar) - 1.5).sum(-1)
+            of(lambda m, v, log_ratio: m + v - 0.5 - log_ratio)
         ),
         "mu^2 has the wrong sign: a mean away from 0 must cost something.": (
-            lambda mu, logvar: -0.5 * (inner(mu, logvar) + 2 * mu**2).sum(-1)
+            of(lambda m, v, log_ratio: joined(-m, v, log_ratio))
         ),
-        "mu enters squared.": (
-            lambda mu, logvar: -0.5 * (1 + logvar - mu - logvar.exp()).sum(-1)
-        ),
+        "mu enters squared.": lambda mu, logvar, s: joined(
+            mu / s**2, *parts(mu, logvar, s)[1:]
+        ).sum(-1),
         "log sigma^2 has the wrong sign.": (
-            lambda mu, logvar: -0.5 * (1 - logvar - mu**2 - logvar.exp()).sum(-1)
+            of(lambda m, v, log_ratio: joined(m, v, -log_ratio))
         ),
         "The 1 is outside of your sum: it belongs to every dimension.": (
-            lambda mu, logvar: -0.5 * (1 + (inner(mu, logvar) - 1).sum(-1))
+            lambda *a: right(*a) + 0.5 * (a[0].shape[-1] - 1)
         ),
     }
-    checks.compare(answer, gaussian_kl, cases(), mistakes)
+    checks.compare(answer, right, cases, mistakes)
 
 
 def from_samples(answer: Callable) -> None:
@@ -182,4 +206,5 @@ def std_for_price(answer: float) -> None:
         ),
         "that is close, but sigma^2 / 2 changes the fourth digit.": math.exp(-3.5),
     }
-    checks.number(answer, std, tolerance=6e-6, mistakes=mistakes)
+    hint = "put it into your formula: 3 nats should come out, to four digits."
+    checks.number(answer, std, tolerance=6e-6, hint=hint, mistakes=mistakes)

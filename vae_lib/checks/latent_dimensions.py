@@ -10,49 +10,57 @@ from torch import Tensor
 from vae_lib import checks
 
 
-def count_active(answer: Callable[[Tensor, Tensor], int]) -> None:
-    """Exercise A: ``answer(mu, logvar)``, each (N, J), counts the active units."""
+def told(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Exercise A: ``answer(mu, logvar)``, each (N, J), is the images' share, (J,)."""
 
-    def active(variance: Tensor) -> Tensor:
-        return (variance > 0.01).sum()
+    def reference(mu: Tensor, logvar: Tensor) -> Tensor:
+        return mu.var(0) / (mu.var(0) + logvar.exp().mean(0))
 
     generator = torch.Generator().manual_seed(10)
-    noise = torch.randn(400, 6, generator=generator)
+    noise = torch.randn(4000, 6, generator=generator)
+    mixed = torch.randn(4000, 6, generator=generator) - 1
     scale = torch.tensor([1.0, 0.8, 0.3, 0.05, 0.02, 0.001])
-    wide, narrow = torch.zeros(400, 6), torch.full((400, 6), -5.0)
-    flat = torch.tensor([3.0, 0.0, -1.0, 0.5, 0.2, 2.0]).expand(400, 6)
+    wide, narrow = torch.zeros(4000, 6), torch.full((4000, 6), -5.0)
+    flat = torch.tensor([3.0, 0.0, -1.0, 0.5, 0.2, 2.0]).expand(4000, 6)
     some = {
         "all codes equal to the prior": (0 * noise, wide),
         "six means that never move": (flat, narrow),
         "means that move by 1, 0.8, 0.3, 0.05, 0.02 and 0.001": (noise * scale, wide),
         "the same means, precise codes": (noise * scale + flat, narrow),
-        "two units that move and 400 images": (noise[:, :2], wide[:, :2]),
+        "the same means, noise of many sizes": (noise * scale, mixed),
     }
     mistakes = {
-        "That is the mean of sigma^2: a code with sigma = 1 is idle. Look at how mu "
-        "moves over the images.": lambda mu, lv: active(lv.exp().mean(0)),
-        "The variance of the code itself: its noise sigma^2 does not count, only the "
-        "variance of mu does.": lambda mu, lv: active(mu.var(0) + lv.exp().mean(0)),
-        "The limit 0.01 is one for the variance, you compare the standard deviation.": (
-            lambda mu, lv: active(mu.std(0))
+        "That is the share of the noise: 1 minus it is asked for.": (
+            lambda mu, lv: 1 - reference(mu, lv)
+        ),
+        "The variance of the mean code alone: divide by that of the code.": (
+            lambda mu, lv: mu.var(0)
+        ),
+        "A ratio of the two parts: divide by their sum.": (
+            lambda mu, lv: mu.var(0) / lv.exp().mean(0)
+        ),
+        "Variances add up, standard deviations do not.": (
+            lambda mu, lv: mu.std(0) / (mu.std(0) + (lv / 2).exp().mean(0))
         ),
         "A mean of squares is no variance: a unit that always says 3 says nothing.": (
-            lambda mu, lv: active(mu.square().mean(0))
+            lambda mu, lv: (
+                mu.square().mean(0) / (mu.square().mean(0) + lv.exp().mean(0))
+            )
         ),
         "You take the variance over the dimensions: take it over the images, dim 0.": (
-            lambda mu, lv: active(mu.var(1))
+            lambda mu, lv: mu.var(1) / (mu.var(1) + lv.exp().mean(1))
         ),
-        "You count the units that are idle.": (
-            lambda mu, lv: (mu.var(0) <= 0.01).sum()
+        "The mean of sigma^2, not of its logarithm.": (
+            lambda mu, lv: mu.var(0) / (mu.var(0) + lv.mean(0).exp())
         ),
-        "A share: the number of units is asked for.": (
-            lambda mu, lv: (mu.var(0) > 0.01).double().mean()
+        "exp(logvar / 2) is sigma: the noise has the variance sigma^2.": (
+            lambda mu, lv: mu.var(0) / (mu.var(0) + (lv / 2).exp().mean(0))
         ),
-        "You look at the variance of logvar: Burda's definition is about mu.": (
-            lambda mu, lv: active(lv.var(0))
+        "The noise's part is a mean of sigma^2, not a variance of it.": (
+            lambda mu, lv: mu.var(0) / (mu.var(0) + lv.exp().var(0))
         ),
     }
-    checks.compare(answer, lambda mu, lv: active(mu.var(0)), some, mistakes)
+    checks.compare(answer, reference, some, mistakes, rtol=2e-3)
 
 
 def linear_optimum(answer: Callable[..., tuple]) -> None:

@@ -10,15 +10,27 @@ from torch.distributions import Normal
 from vae_lib import checks
 
 
-def log_evidence(answer: Callable[[Tensor], Tensor]) -> None:
-    """Exercise A: ``answer(log_p_x_given_z)``, (K, B), is the log of the mean, (B,)."""
+def log_evidence(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Exercise A: ``answer(log_p_x_given_z, p_z)``, (K, B), (K,), is log p(x), (B,)."""
+
+    def reference(log_p: Tensor, p_z: Tensor) -> Tensor:
+        return (log_p + p_z.log()[:, None]).logsumexp(0)
+
+    row = torch.tensor
     generator = torch.Generator().manual_seed(1)
     cases = {
-        "two codes with the likelihoods 0.2 and 0.4": (
-            torch.tensor([[0.2], [0.4]]).log(),
+        "likelihoods 0.2 and 0.4 of the probabilities 3/4 and 1/4": (
+            row([[0.2], [0.4]]).log(),
+            row([0.75, 0.25]),
         ),
-        "5 codes for 3 images": (2 * torch.randn(5, 3, generator=generator) - 1,),
-        "3 codes with the log-likelihood -800": (torch.full((3, 1), -800.0),),
+        "5 codes for 3 images": (
+            2 * torch.randn(5, 3, generator=generator) - 1,
+            row([0.1, 0.4, 0.0, 0.2, 0.3]),
+        ),
+        "3 codes with the log-likelihood -800": (
+            torch.full((3, 1), -800.0),
+            row([0.2, 0.5, 0.3]),
+        ),
     }
     rounds = (
         "exp(-800) rounds to zero: take the largest exponent out before you "
@@ -26,30 +38,28 @@ def log_evidence(answer: Callable[[Tensor], Tensor]) -> None:
     )
     mistakes = {
         "That is the mean of the logarithms, which is smaller than the logarithm of "
-        "the mean.": lambda log_p: log_p.mean(0),
-        "You add the likelihoods up: an average divides by K.": (
-            lambda log_p: log_p.logsumexp(0)
+        "the mean.": lambda log_p, p_z: p_z @ log_p,
+        "You add the likelihoods up: each counts with the probability of its code.": (
+            lambda log_p, p_z: log_p.logsumexp(0)
         ),
-        rounds: lambda log_p: log_p.exp().mean(0).log(),
+        "A plain average: each code counts with its probability.": (
+            lambda log_p, p_z: log_p.logsumexp(0) - math.log(len(log_p))
+        ),
+        "You divide by K as well: the probabilities add up to 1 already.": (
+            lambda log_p, p_z: reference(log_p, p_z) - math.log(len(log_p))
+        ),
+        rounds: lambda log_p, p_z: (p_z @ log_p.exp()).log(),
         f"Adding a small number is no way out: {rounds}": (
-            lambda log_p: log_p.exp().mean(0).clamp(min=1e-8).log()
-        ),
-        "You average over the images: the codes are the first axis.": (
-            lambda log_p: log_p.logsumexp(-1) - math.log(log_p.shape[-1])
+            lambda log_p, p_z: (p_z @ log_p.exp()).clamp(min=1e-8).log()
         ),
         "One value per image: average over the first axis only.": (
-            lambda log_p: log_p.flatten().logsumexp(0) - math.log(log_p.numel())
+            lambda log_p, p_z: reference(log_p, p_z).logsumexp(0)
         ),
-        "That is the evidence: return its logarithm.": lambda log_p: log_p.exp().mean(
-            0
+        "That is the evidence: return its logarithm.": (
+            lambda log_p, p_z: p_z @ log_p.exp()
         ),
     }
-    checks.compare(
-        answer,
-        lambda log_p: log_p.logsumexp(0) - math.log(len(log_p)),
-        cases,
-        mistakes,
-    )
+    checks.compare(answer, reference, cases, mistakes)
 
 
 def posterior(answer: Callable[[Tensor, Tensor, float], tuple]) -> None:

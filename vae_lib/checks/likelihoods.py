@@ -37,20 +37,26 @@ def five_losses(answer: Callable[[int, int, int], list]) -> None:
     checks.passed("your five betas")
 
 
-def pixel_entropy(answer: Callable[[Tensor], Tensor]) -> None:
-    """Exercise B: ``answer(x)``, (..., D), is the entropy of Bern(x), (...)."""
+def two_floors(answer: Callable[[Tensor], tuple[float, float]]) -> None:
+    """Exercise B: ``answer(x)``, (B, D), is (images known, one picture), in nats."""
 
-    def part(x: Tensor) -> Tensor:
-        return -torch.xlogy(x, x)
+    def part(p: Tensor) -> Tensor:
+        return -torch.xlogy(p, p)
 
-    def both(x: Tensor) -> Tensor:
-        return part(x) + part(1 - x)
+    def both(p: Tensor) -> Tensor:
+        return part(p) + part(1 - p)
+
+    def floors(x: Tensor, cost: Callable = both) -> Tensor:
+        return torch.stack([cost(x).sum(-1).mean(), cost(x.mean(0)).sum()])
 
     cases = {
-        "x = (0.5, 0.5)": (torch.tensor([0.5, 0.5]),),
-        "x = (0, 0.2, 1)": (torch.tensor([0.0, 0.2, 1.0]),),
-        "a batch of 5 with 30 pixels": (torch.linspace(0, 1, 150).view(5, 30),),
-        "784 pixels of exactly 0 or 1": (torch.arange(784) % 2.0,),
+        "two images with two pixels of 0.5": (torch.full((2, 2), 0.5),),
+        "the images (0, 1) and (1, 1)": (torch.tensor([[0.0, 1.0], [1.0, 1.0]]),),
+        "one image (0, 0.2, 1)": (torch.tensor([[0.0, 0.2, 1.0]]),),
+        "5 images of 30 pixels": (torch.linspace(0, 1, 150).view(5, 30),),
+        "3 images of 784 pixels of exactly 0 or 1": (
+            (torch.arange(784) % 2.0).expand(3, 784),
+        ),
     }
     for name, arguments in cases.items():
         if checks.call(answer, name, arguments).isnan().any():
@@ -59,18 +65,27 @@ def pixel_entropy(answer: Callable[[Tensor], Tensor]) -> None:
                 "minus infinity, which should count as 0."
             )
     mistakes = {
-        "In nats, please: that is in bits.": lambda x: both(x).sum(-1) / math.log(2),
+        "The two are exchanged: first what is paid when every image is known.": (
+            lambda x: floors(x).flip(0)
+        ),
+        "In nats, please: that is in bits.": lambda x: floors(x) / math.log(2),
         "The other outcome is missing: a pixel is lit or it is not.": (
-            lambda x: part(x).sum(-1)
+            lambda x: floors(x, part)
         ),
-        "An entropy of independent pixels adds up: no mean.": lambda x: both(x).mean(
-            -1
+        "Costs of pixels add up: no mean over them.": (
+            lambda x: floors(x) / x.shape[-1]
         ),
-        "The sign: an entropy is not negative.": lambda x: -both(x).sum(-1),
-        "You add up the batch as well: one value per image.": lambda x: both(x).sum(),
-        "Without the sum over pixels.": both,
+        "The sign: a cost is minus the log-likelihood.": lambda x: -floors(x),
+        "Per image: you add up the batch.": lambda x: floors(x) * len(x),
+        "Ignoring the code is no reason for probabilities of 1/2: which picture is "
+        "best?": lambda x: torch.stack(
+            [floors(x)[0], x.new_tensor(x.shape[-1] * math.log(2))]
+        ),
+        "The best single picture: average the images, then take the cost of that.": (
+            lambda x: floors(x)[:1].expand(2)
+        ),
     }
-    checks.compare(answer, lambda x: both(x).sum(-1), cases, mistakes, atol=0.02)
+    checks.compare(answer, floors, cases, mistakes, atol=0.02)
 
 
 def best_noise(answer: Callable) -> None:

@@ -93,10 +93,13 @@ def share_of_noise(answer: Callable[[int, int, int, int, int], Tensor]) -> None:
     checks.passed("the noise")
 
 
-def step_time(W, t0, t1, batch, n_parameters, latency, rate, rounds=2, size=4):
+def step_time(
+    W, t0, t1, batch, n_parameters, latency, rate, overlap=0.0, *, rounds=2, size=4
+):
     """Seconds, as in eq-step-time; the last two for those who forget a factor."""
-    message = latency + size * n_parameters / W / rate
-    return t0 + batch / W * t1 + rounds * (W - 1) * message
+    computing = batch / W * t1
+    sending = rounds * (W - 1) * (latency + size * n_parameters / W / rate)
+    return t0 + computing + max(0.0, sending - overlap * computing)
 
 
 # t0, t1, batch, parameters, latency, rate: the plans of the page, and extremes
@@ -110,12 +113,21 @@ PLANS = {
 
 
 def speed_up(answer: Callable[..., float]) -> None:
-    """Exercise C: ``answer(W, t0, t1, batch, n_parameters, latency, rate)``."""
+    """Exercise C: ``answer(W, *plan, overlap)``, the plan as in PLANS."""
 
     def gain(W, *plan, **factors):
         return step_time(1, *plan) / step_time(W, *plan, **factors)
 
-    some = {f"W = {W}, {name}": (W, *PLANS[name]) for name in PLANS for W in (1, 2, 8)}
+    def ratio(change):
+        """The gain where the time with W processes is another one."""
+        return lambda W, *plan: step_time(1, *plan) / change(W, *plan)
+
+    some = {
+        f"W = {W}, {name}, overlap {overlap}": (W, *PLANS[name], overlap)
+        for name in PLANS
+        for W in (1, 2, 8)
+        for overlap in (0.0, 0.5, 0.9)
+    }
     mistakes = {
         "Upside down: a speed-up above 1 means that W processes are faster.": (
             lambda *a: 1 / gain(*a)
@@ -125,16 +137,32 @@ def speed_up(answer: Callable[..., float]) -> None:
         "Each of the rounds sends a piece of 4P/W bytes, not the whole vector.": (
             lambda W, *a: gain(W, *a, size=4 * W)
         ),
-        "Where is the latency of the rounds?": lambda W, *a: (
-            step_time(1, *a) / step_time(W, *a[:4], 0.0, a[5])
+        "Where is the latency of the rounds?": ratio(
+            lambda W, *a: step_time(W, *a[:4], 0.0, *a[5:])
         ),
-        "t0 is not shared: every process spends it.": lambda W, t0, *a: (
-            step_time(1, t0, *a) / step_time(W, t0 / W, *a)
+        "t0 is not shared: every process spends it.": ratio(
+            lambda W, t0, *a: step_time(W, t0 / W, *a)
         ),
-        "The images of the batch are shared among the W processes.": (
-            lambda W, t0, t1, batch, *a: (
-                step_time(1, t0, t1, batch, *a) / step_time(W, t0, t1, W * batch, *a)
+        "The images of the batch are shared among the W processes.": ratio(
+            lambda W, t0, t1, batch, *a: step_time(W, t0, t1, W * batch, *a)
+        ),
+        "That is the page's model: where does the overlap enter?": ratio(
+            lambda W, *a: step_time(W, *a[:6])
+        ),
+        "More cannot be hidden than is sent: no step is shorter than its computing.": (
+            ratio(lambda W, *a: step_time(W, *a[:6]) - a[6] * a[1] * a[2] / W)
+        ),
+        "A share of the computing hides, not that share of the sending.": ratio(
+            lambda W, *a: (
+                (1 - a[6]) * step_time(W, *a[:6])
+                + a[6] * step_time(W, *a[:3], 0, 0.0, 1.0)
             )
+        ),
+        "Sending hides behind the computing of one process, batch / W images.": ratio(
+            lambda W, *a: step_time(W, *a[:6], W * a[6])
+        ),
+        "t0 hides nothing.": ratio(
+            lambda W, *a: step_time(W, *a[:6], a[6] * (1 + W * a[0] / a[1] / a[2]))
         ),
     }
     checks.compare(answer, gain, some, mistakes)

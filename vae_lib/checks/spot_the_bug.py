@@ -29,7 +29,8 @@ def beta(answer: float) -> None:
         ),
         "that needs one reduction over the images for both terms.": 1.0,
     }
-    checks.number(answer, 0.04, tolerance=4e-4, mistakes=mistakes)
+    hint = "double the batch: which of the two terms doubles with it?"
+    checks.number(answer, 0.04, tolerance=4e-4, hint=hint, mistakes=mistakes)
 
 
 def loss(answer: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> None:
@@ -78,7 +79,8 @@ def std_ratio(answer: float) -> None:
             1.0
         ),
     }
-    checks.number(answer, math.exp(-3), tolerance=2e-3, mistakes=mistakes)
+    hint = "draw with both deviations at logvar = -6, and divide what you see."
+    checks.number(answer, math.exp(-3), tolerance=2e-3, hint=hint, mistakes=mistakes)
 
 
 def draw(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
@@ -117,8 +119,10 @@ def floor(answer: float) -> None:
         "you read the bound as log sigma: it is log sigma^2.": (math.exp(4) - 5) / 2,
         "the one half belongs to all of the bracket.": math.exp(2) / 2 - 3,
     }
+    right = (math.exp(2) - 3) / 2
+    hint = "scan the program's values over mu and logvar, beyond the clamp too."
     checks.number(
-        answer, (math.exp(2) - 3) / 2, tolerance=2e-3, unit="nats", mistakes=mistakes
+        answer, right, tolerance=2e-3, hint=hint, unit="nats", mistakes=mistakes
     )
 
 
@@ -162,7 +166,8 @@ def last_weight(answer: float) -> None:
         "the other way round: the last against the first.": 1 / 128,
         "that would be right for equal batches; the last one has a single image.": 1.0,
     }
-    checks.number(answer, 128.0, tolerance=0.1, mistakes=mistakes)
+    hint = "write the average as a sum over images, and compare two of the factors."
+    checks.number(answer, 128.0, tolerance=0.1, hint=hint, mistakes=mistakes)
 
 
 def average(answer: Callable[[list[Tensor]], Tensor]) -> None:
@@ -195,7 +200,10 @@ def excess(answer: float) -> None:
             1.0
         ),
     }
-    checks.number(answer, right, tolerance=3e-3, unit="nats", mistakes=mistakes)
+    hint = "run the program, and subtract toy.log_evidence(x)."
+    checks.number(
+        answer, right, tolerance=3e-3, unit="nats", hint=hint, mistakes=mistakes
+    )
 
 
 def sampled_elbo(answer: Callable[..., Tensor]) -> None:
@@ -263,7 +271,10 @@ def shortfall(answer: float) -> None:
         "no number of draws repairs it: with chunk = 1 the logs are averaged.": 0.0,
         "that is log p(x) itself.": -1 - math.log(4 * math.pi) / 2,
     }
-    checks.number(answer, right, tolerance=0.03, unit="nats", mistakes=mistakes)
+    hint = "average log w over many draws, and hold it against log p(x)."
+    checks.number(
+        answer, right, tolerance=0.03, unit="nats", hint=hint, mistakes=mistakes
+    )
 
 
 def log_mean(answer: Callable[[Tensor, int], Tensor]) -> None:
@@ -329,7 +340,8 @@ def slope(answer: float) -> None:
         "that is the derivative by the first one.": first,
         "look at the sign: value after minus value before.": -second,
     }
-    checks.number(answer, second, tolerance=2e-3, mistakes=mistakes)
+    hint = "differentiate the program's value at (0, -3), by autograd for example."
+    checks.number(answer, second, tolerance=2e-3, hint=hint, mistakes=mistakes)
 
 
 def surrogate(answer: Callable[[Tensor], Tensor]) -> None:

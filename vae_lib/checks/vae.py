@@ -14,18 +14,18 @@ from vae_lib.models import VAE, VAEConfig
 
 
 def batch_loss(answer: Callable[..., Tensor]) -> None:
-    """Exercise A: ``answer(mu, logvar, x_logits, x)`` is minus the ELBO per image."""
+    """Exercise A: ``answer(mu, log_std, x_logits, x)`` is minus the ELBO per image."""
 
     def loss(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable:
-        def of_batch(mu, logvar, x_logits, x):
-            kl = gaussian_kl(mu[..., None], logvar[..., None])  # (B, J)
+        def of_batch(mu, log_std, x_logits, x):
+            kl = gaussian_kl(mu[..., None], 2 * log_std[..., None])  # (B, J)
             return combine(kl, -bernoulli_log_prob(x[..., None], x_logits[..., None]))
 
         return of_batch
 
     def other(bce: Callable[[Tensor, Tensor], Tensor]) -> Callable:
-        def of_batch(mu, logvar, x_logits, x):
-            return (gaussian_kl(mu, logvar) + bce(x_logits, x).sum(1)).mean()
+        def of_batch(mu, log_std, x_logits, x):
+            return (gaussian_kl(mu, 2 * log_std) + bce(x_logits, x).sum(1)).mean()
 
         return of_batch
 
@@ -75,15 +75,20 @@ def batch_loss(answer: Callable[..., Tensor]) -> None:
             (torch.sigmoid(logits) - x) ** 2
         ),
     }
-    mistakes = {hint: loss(terms) for hint, terms in wrong_terms.items()}
+    mistakes = {
+        "You read log_std as log sigma^2: it is log sigma.": (
+            lambda mu, log_std, x_logits, x: loss(right)(mu, log_std / 2, x_logits, x)
+        )
+    }
+    mistakes |= {hint: loss(terms) for hint, terms in wrong_terms.items()}
     mistakes |= {hint: other(pixels) for hint, pixels in wrong_pixels.items()}
     random = torch.Generator().manual_seed(7)
-    mu, logvar = torch.randn(2, 4, 3, generator=random).double()
+    mu, log_std = torch.randn(2, 4, 3, generator=random).double()
     x, x_logits = torch.rand(2, 4, 6, generator=random).double()
     one, far = torch.ones(1, 2), torch.tensor([[150.0, -150.0, 3.0]])
     cases = {
         "q = p and logits 0": (0 * mu, 0 * mu, 0 * x, x),
-        "4 images of 6 pixels": (mu, logvar, 6 * x_logits - 3, x),
+        "4 images of 6 pixels": (mu, log_std, 6 * x_logits - 3, x),
         "logits of 150 (p rounds to 1)": (one, one, far, 0 * far + 0.25),
     }
     checks.compare(answer, loss(right), cases, mistakes)
