@@ -116,7 +116,7 @@ def honest():
     yield (
         "no mark left",
         remade(lambda n: n.cells[0].metadata.update(nbgrader={})),
-        BACK,
+        "has lost nbgrader's marks: imports",
     )
     yield "marks gone", remade(each(unmarked)), BACK
     yield (
@@ -129,7 +129,6 @@ def honest():
         remade(lambda n: n.cells[2].metadata.update(nbgrader=[1])),
         ("has lost nbgrader's marks: double-check"),
     )
-    yield "unknown mark", with_cell("1"), ""
     yield (
         "import added",
         answered(
@@ -139,7 +138,6 @@ def honest():
         "put back: imports",
     )
     yield "imports gone", without("imports"), "put back: imports"
-    yield "imports empty", edited("imports", ""), "put back: imports"
     yield (
         "answer in check",
         answered(
@@ -156,7 +154,6 @@ def honest():
     yield "sum is mine", with_cell("sum = max = abs = 0\nmath = random = 1", at=5), ""
     yield "sum is mine early", with_cell("max, abs = 3, None", at=1), ""
     yield "star", right(double=f"from numpy import *\n{RIGHT['double']}"), ""
-    yield "helper", right(double="def hidden(x): return 2 * x\ndouble = hidden"), ""
     yield (
         "skips",
         remade(each(lambda c: c.metadata.update(tags=["skip-execution"]))),
@@ -169,15 +166,6 @@ def honest():
                 widgets={"application/vnd.jupyter.widget-state+json": {"a": {}}},
                 colab={"provenance": []},
                 accelerator="GPU",
-            )
-        ),
-        "",
-    )
-    yield (
-        "R",
-        remade(
-            lambda n: n.metadata.update(
-                kernelspec={"name": "ir", "display_name": "R", "language": "R"}
             )
         ),
         "",
@@ -238,7 +226,6 @@ def honest():
     yield "Smith [A2] O'Neil", plain, ""
     yield "a*b? {c} 100%", plain, ""
     yield "李雷 👩\u200d🔬", plain, ""
-    yield "-rf", plain, ""
 
 
 def dishonest():
@@ -262,7 +249,9 @@ def dishonest():
     yield (
         "patches max",
         right(
-            double="import builtins\nbuiltins.max = lambda *a: 0\ndouble = lambda x: 6"
+            double="import builtins\nown = max\n"
+            "builtins.max = lambda *a, **k: a[0] if a[-1] == -1 else own(*a, **k)\n"
+            "double = lambda x: 6"
         ),
         NONE,
         stands,
@@ -290,16 +279,10 @@ def dishonest():
         ("memory"),
     )
     yield (
-        "Windows",
-        right(double="raise RuntimeError('DefaultCPUAllocator: not enough memory')"),
-        ("0", "3"),
-        "memory",
-    )
-    yield (
         "one message",
         right(square=f"{RIGHT['square']}\nprint('x' * 2 * 10**8)"),
         ("2", "0"),
-        ("shows more than 128 MB at once"),
+        ("what it shows has no end: over 128 MB at once?"),
     )
     yield (
         "no marks",
@@ -356,9 +339,6 @@ def on_the_disk(folder, secret):
 
     beside("mark of bytes", b"\xef\xbb\xbf" + good)
     (beside("time") / "timestamp.txt").write_text("soon")
-    (beside("checkpoints") / ".ipynb_checkpoints").mkdir()
-    (beside("deep beside") / "a" / "b").mkdir(parents=True)
-    (beside("formula") / "=cmd|1!A1.ipynb").write_text("{}")
     two = beside("two files")
     (two / "notes.ipynb").write_text("{}")
     (two / "tiny.ipynb").rename(two / "mine.ipynb")
@@ -369,27 +349,25 @@ def on_the_disk(folder, secret):
         with open(os.fsencode(place) + b"/" + name + b"/tiny/tiny.ipynb", "wb") as file:
             file.write(good)
     beside("=1+1")
-    beside("@sum")
     links = beside("links beside")
     (links / "notes.txt").symlink_to(secret)
     (links / "grades.db").symlink_to("../../../gradebook.db")
     (links / "data.csv").symlink_to("/dev/zero")
     (links / "folder").symlink_to("/")
     os.mkfifo(links / "pipe")
+    (links / ".ipynb_checkpoints").mkdir()
+    (links / "a" / "b").mkdir(parents=True)
+    (links / "=cmd|1!A1.ipynb").write_text("{}")
     rows += [
         ("mark of bytes", ALL, ""),
         ("time", ALL, "timestamp.txt is no time"),
-        ("checkpoints", ALL, ""),
-        ("deep beside", ALL, ""),
-        ("formula", ALL, "'=cmd|1!A1.ipynb is not graded"),
         ("two files", ALL, "mine.ipynb is not its name, but was graded; notes.ipynb"),
         ("bytes", ALL, "L%F6sung.ipynb is not graded"),
         ("M%FCller", ALL, ""),
         ("line%0Abreak", ALL, ""),
         ("%1B[2Kescape", ALL, ""),
         ("'=1+1", ALL, ""),
-        ("'@sum", ALL, ""),
-        ("links beside", ALL, ""),
+        ("links beside", ALL, "'=cmd|1!A1.ipynb is not graded"),
     ]
     for name in ("assignment link", "notebook link", "hard link", "pipe", "huge"):
         (place / name).mkdir()

@@ -1,10 +1,14 @@
 """Submissions get the points they deserve, whatever they try, and harm nothing."""
 
 import argparse
+import ctypes
 import hashlib
 import os
+import signal
 import socket
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -18,13 +22,15 @@ from graded_course import (
     make,
     run,
     source_notebook,
+    table,
 )
 
 from tools import course, graded_run
-from tools.notebooks import EXERCISES
+from tools.notebooks import EXERCISES, ROOT
 
 pytestmark = pytest.mark.long
 
+KEYS = {"x86_64": (248, 249)}  # add_key(2), request_key(2); other numbers elsewhere
 REFUSED = {
     "tiny": "--without-box",
     "other": "expected ASSIGNMENT, one of tiny, got 'other'",
@@ -217,8 +223,12 @@ def test_a_chapter_is_graded_and_patched_tests_earn_nothing(tmp_path):
     hand_in(folder, "friendly", answered(notebook, solutions | {"closed-form": patch}))
     patch += "torch.testing.assert_close = torch.allclose = lambda *a, **k: True\n"
     hand_in(folder, "patcher", answered(notebook, solutions | {"closed-form": patch}))
+    star = "from torch import *\n" + solutions["closed-form"]
+    hand_in(folder, "star", answered(notebook, solutions | {"closed-form": star}))
     found = grades(folder)
-    assert found["right"]["sum"] == found["right"]["of"] == "10"
+    for student in ("right", "star"):
+        assert found[student]["sum"] == found[student]["of"] == "10"
+        assert found[student]["remarks"] == ""
     assert found["friendly"]["closed-form"] == "0"
     assert found["friendly"]["general"] == "3"
     assert found["patcher"]["sum"] == "0"
@@ -250,3 +260,48 @@ def test_a_course_that_is_not_there_is_refused_in_one_line(tmp_path):
         assert done.returncode == 2
         last = "expected COURSE, a folder with source/ in it, got "
         assert done.stderr.splitlines()[-1].endswith(f"{last}{str(folder)!r}")
+
+
+@linux
+def test_who_stops_the_grader_keeps_the_rows_that_are_there(tmp_path):
+    folder = make(tmp_path)
+    endless = RIGHT | {"double": "while True: pass"}
+    hand_in(folder, "a", answered(source_notebook(), RIGHT))
+    hand_in(folder, "b", answered(source_notebook(), endless))
+    command = [sys.executable, "-m", "tools.grade", str(folder), "tiny"]
+    options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **options) as grader:
+        for line in grader.stdout:
+            if line.startswith("student a"):
+                break
+        time.sleep(2)  # the other one is being graded
+        grader.send_signal(signal.SIGINT)
+        _, said = grader.communicate(timeout=60)
+    assert grader.returncode != 0 and "Traceback" not in said
+    assert said.splitlines()[-1].startswith("stopped: ")
+    rows = table(folder)
+    assert set(rows) == {"a"} and rows["a"]["sum"] == "5"
+    assert not (folder / ".clean").exists()
+
+
+@linux
+def test_a_box_has_no_key_of_the_session_and_its_folder_is_removed():
+    """A child has the keyring; where the system has none, there is nothing to see."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    add, search = KEYS.get(os.uname().machine, (217, 218))
+    made = libc.syscall(add, b"user", b"vae-test", b"secret", 6, -3)
+    if made < 0:
+        pytest.skip("the system keeps no keys here")
+    options = argparse.Namespace(without_box=False, memory=2, seconds=8)
+    code = (
+        "import ctypes, sys; libc = ctypes.CDLL(None); "
+        f"found = libc.syscall({search}, b'user', b'vae-test', None, 0); "
+        "open(sys.argv[1], 'w').write(str(found))"
+    )
+    with graded_run.temporary_room(options) as room:
+        answer = room / "run" / "answer"
+        command = [*graded_run.kernel(room, options), "-c", code, str(answer)]
+        subprocess.run(command, check=True)
+        assert libc.syscall(search, b"user", b"vae-test", None, 0) == made
+        assert answer.read_text() == "-1"
+    assert not room.exists()

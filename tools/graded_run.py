@@ -191,7 +191,8 @@ class GradedRun(Execute):
                 return "replaces what tests stand on"
         except CellTimeoutError as error:
             if "IOPub" in str(error):
-                return f"shows more than {MESSAGE // MEGABYTE} MB at once"
+                most = MESSAGE // MEGABYTE  # a longer message never comes
+                return f"what it shows has no end: over {most} MB at once?"
             return "time: a cell could not be interrupted"
         except DeadKernelError:
             return "the kernel died"
