@@ -483,6 +483,7 @@ def test_a_page_runs_no_script_of_a_student_and_fetches_nothing(
         link.click()
     assert page.evaluate("typeof window.ran") == "undefined"
     assert not [url for url in page.requests if not url.startswith(("file:", "data:"))]
+    assert page.locator("meta[http-equiv=Content-Security-Policy]").count() == 1
     assert page.locator("script, meta[http-equiv=refresh], svg, iframe").count() == 0
 
 
