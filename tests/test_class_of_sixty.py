@@ -238,7 +238,7 @@ def dishonest():
             "max = lambda *a: 0\ndouble = lambda x: 6 if x == 3 else 0"
         ),
         ("0", "3"),
-        "",
+        "not Python's own: max",
     )
     yield (
         "patches math",

@@ -120,7 +120,7 @@ def graded(
     ]
     if failed := why_it_failed(app):
         return [*remarks, failed]
-    remarks += [run.stopped] if run.stopped else []
+    remarks += run.remarks()
     done = options.course / "autograded" / name / options.assignment
     marks = set().union(*exercises.values())
     remarks += what_stopped(done, list(exercises), marks)

@@ -144,13 +144,13 @@ def kept(outputs: list[NotebookNode]) -> list[NotebookNode]:
 class GradedRun(Execute):
     """Run a notebook; after a kernel's end or a fraud no cell counts any more.
 
-    ``answers`` are the names that the exercises ask for; ``stopped`` is why no cell
-    counted after some point, if so.
+    ``answers`` are the names that the exercises ask for.
     """
 
     def __init__(self, answers: set[str], **settings):
         super().__init__(**settings)
         self.answers, self.stopped, self.printed = answers, "", 0
+        self.shadowed, self.usual = set(), set()
         self.pristine: dict[str, list] | None = None
 
     def preprocess(self, nb, resources, km=None):
@@ -182,6 +182,7 @@ class GradedRun(Execute):
         """Run a cell; why no other one may follow, empty if it may."""
         try:
             if self.pristine is None:
+                self.usual = self.renamed("own")
                 self.pristine = self.state()
                 if self.pristine is None:
                     return "the kernel did not answer"
@@ -205,7 +206,7 @@ class GradedRun(Execute):
     def tested(self, cell: NotebookNode, resources: dict, index: int) -> dict | None:
         """Run a test with Python's own names; the state of what it stands on then."""
         source, word = cell.source, f"own_{secrets.token_hex(4)}"
-        self.reply(self.rests_on.holder(word))
+        others = self.renamed(word) - self.usual
         cell.source = self.rests_on.rewritten(source, word)
         try:
             super().preprocess_cell(cell, resources, index)
@@ -213,9 +214,25 @@ class GradedRun(Execute):
             cell.source = source
         holder = re.compile(rf"{word}(\x1b\[[\d;]*m)*\.(\x1b\[[\d;]*m)*")
         for output in cell.outputs:
-            if isinstance(output.get("traceback"), list):
-                output.traceback = [holder.sub("", str(x)) for x in output.traceback]
+            if output.output_type == "error":
+                self.shadowed |= others
+                lines = output.get("traceback", [])
+                output.traceback = [holder.sub("", str(line)) for line in lines]
         return self.state()
+
+    def renamed(self, word: str) -> set[str]:
+        """Let word hold Python's own names; which have another meaning by now."""
+        try:
+            return set(json.loads(self.reply(self.rests_on.holder(word))))
+        except (TypeError, ValueError):
+            return set()
+
+    def remarks(self) -> list[str]:
+        """Why no cell counted after some point; names that may have cost points."""
+        names = sorted(self.shadowed)
+        more = ["..."] if len(names) > 5 else []
+        told = [f"not Python's own: {', '.join(names[:5] + more)}"] if names else []
+        return [self.stopped, *told] if self.stopped else told
 
     def state(self) -> dict[str, list] | None:
         """What the names that tests stand on are, if assertions still fail."""

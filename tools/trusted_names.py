@@ -23,10 +23,13 @@ space = {{}}
 for line in {imports!r}:
     try:
         exec(line, space)
-    except ImportError:
-        pass
-import builtins
+    except Exception:
+        pass  # so it will be in the notebook, where students see it
+import builtins, json
 names[{word!r}] = types.SimpleNamespace(**vars(builtins) | space)
+python = [name for name in dir(builtins) if name[:1] != "_" and name in names]
+others = [name for name in python if names[name] is not getattr(builtins, name)]
+raise RuntimeError(json.dumps(others))
 """
 QUESTION = """
 import builtins, json, sys, types
@@ -34,8 +37,8 @@ space = {{}}
 for line in {imports!r}:
     try:
         exec(line, space)
-    except ImportError:
-        pass
+    except Exception:
+        pass  # so it will be in the notebook, where students see it
 
 def identity(thing):
     return [id(thing), *(id(getattr(thing, name, None)) for name in INSIDE)]
@@ -132,15 +135,21 @@ class RestsOn:
         lines = [node for node in nodes if isinstance(node, IMPORT)]
         self.imports = [ast.unparse(line) for line in lines]
         imported = {name for line in lines for name in bound(line)}
-        self.owned = (imported | set(dir(builtins))) - answers
+        python = {name for name in dir(builtins) if not name.startswith("_")}
+        self.owned = (imported | python) - answers
         chains = {dotted(node) for node in nodes}
         roots = {chain for chain in chains if chain.split(".")[0] in self.owned}
-        self.paths = sorted(roots | {"abs", "float", "all", "id", "getattr", "exec"})
+        self.paths = sorted(
+            roots | {"abs", "float", "all", "id", "getattr", "exec", "__import__"}
+        )
         used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
         self.methods = sorted(used | {f"__{name}__" for name in SILENT})
 
     def holder(self, word: str) -> str:
-        """Code that lets word hold Python's own names and what the cells import."""
+        """Code that lets word hold Python's own names and what the cells import.
+
+        It ends with an error: Python's names with another meaning here, as JSON.
+        """
         code = HOLDER.format(imports=self.imports, word=word)
         return f"__import__('builtins').exec({code!r}, {{'names': globals()}})"
 
