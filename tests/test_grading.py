@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -270,7 +271,8 @@ def test_who_stops_the_grader_keeps_the_rows_that_are_there(tmp_path):
     hand_in(folder, "b", answered(source_notebook(), endless))
     command = [sys.executable, "-m", "tools.grade", str(folder), "tiny"]
     options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, **options) as grader:
+    listens = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, text=True, preexec_fn=listens, **options) as grader:
         for line in grader.stdout:
             if line.startswith("student a"):
                 break

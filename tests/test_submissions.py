@@ -95,3 +95,18 @@ def test_of_a_submission_only_texts_marks_and_pictures_are_kept():
         assert cell.metadata == origin.metadata and cell.outputs == []
     assert clean.cells[-1].attachments == {"a.png": {"image/png": "aGk="}}
     assert clean.cells[-1].source == "![](attachment:a.png) a < b &lt;b>"
+
+
+def test_a_notebook_is_known_by_its_checks_whatever_the_file_is_called(tmp_path):
+    released = course.student_edition(source_notebook())
+    path = tmp_path / "Copy of tiny.ipynb"
+    for forget in (False, True):
+        submitted = answered(source_notebook(), RIGHT)
+        for cell in submitted.cells if forget else []:
+            cell.metadata.pop("nbgrader")
+        nbformat.write(submitted, path)
+        found, remarks = submissions.chosen(tmp_path, ["tiny"], {"tiny": released})
+        assert found == {"tiny": path} and "Copy of tiny.ipynb" in remarks[0]
+    nbformat.write(nbformat.v4.new_notebook(), path)
+    with pytest.raises(submissions.Refused, match="expected tiny.ipynb, got Copy of"):
+        submissions.chosen(tmp_path, ["tiny"], {"tiny": released})
