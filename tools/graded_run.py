@@ -28,7 +28,7 @@ from tools.submissions import PICTURES, is_picture
 
 MEGABYTE = 2**20
 FLOOD, MESSAGE = 20 * MEGABYTE, 128 * MEGABYTE
-LONGEST_TEXT, LONGEST_LINE, MOST_LINES, MOST_OUTPUTS = 100_000, 2000, 100, 200
+LONGEST_TEXT, LONGEST_LINE, MOST_LINES, MOST_OUTPUTS = 100_000, 10_000, 50, 200
 BOX = Path(__file__).with_name("box.py")
 
 
@@ -128,7 +128,7 @@ def bounded(output: NotebookNode) -> NotebookNode | None:
 
 
 def kept(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """The outputs of a cell, bounded, what is printed in one piece, the first error."""
+    """The outputs of a cell, bounded, what is printed in one piece, two errors."""
     found: list[NotebookNode] = []
     for output in outputs:
         streams = found and output.output_type == found[-1].output_type == "stream"
@@ -137,7 +137,8 @@ def kept(outputs: list[NotebookNode]) -> list[NotebookNode]:
             found[-1].text += text(output.text, max(room, 0))
         else:
             found.append(bounded(output))
-    errors = [output for output in found if output.output_type == "error"][:1]
+    errors = [output for output in found if output.output_type == "error"]
+    errors = errors[:1] + errors[1:][-1:]  # the last one may tell of a limit
     return [o for o in found if o.output_type != "error"][:MOST_OUTPUTS] + errors
 
 
