@@ -26,7 +26,7 @@ from graded_course import (
     table,
 )
 
-from tools import course, graded_run
+from tools import course, grade, graded_run
 from tools.notebooks import EXERCISES, ROOT
 
 pytestmark = pytest.mark.long
@@ -246,21 +246,36 @@ def test_a_course_that_the_box_would_show_is_refused(tiny, monkeypatch):
     assert str(options.course) in graded_run.why_no_box(options)
 
 
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """The exit code and the last line of what the command line says."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["grade", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            grade.arguments()
+        return stop.value.code, capsys.readouterr().err.splitlines()[-1]
+
+    return call
+
+
 @pytest.mark.parametrize("assignment, words", REFUSED.items())
-def test_what_cannot_be_graded_is_refused_in_one_line(tiny, assignment, words):
+def test_what_cannot_be_graded_is_refused_in_one_line(
+    tiny, assignment, words, monkeypatch, refused
+):
     """Without a box, without such an assignment, or without any."""
-    environment = os.environ | {"PATH": "/nowhere"}
-    done = run("tools.grade", tiny, assignment, env=environment)
-    assert done.returncode == 2 and words in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
+    for name in ("PATH", "JUPYTER_PATH", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, "/nowhere")
+    code, line = refused(tiny, assignment)
+    assert code == 2 and words in line
 
 
-def test_a_course_that_is_not_there_is_refused_in_one_line(tmp_path):
+def test_a_course_that_is_not_there_is_refused_in_one_line(tmp_path, refused):
     for folder in ("", tmp_path):
-        done = run("tools.grade", folder, "tiny")
-        assert done.returncode == 2
+        code, line = refused(folder, "tiny")
+        assert code == 2
         last = "expected COURSE, a folder with source/ in it, got "
-        assert done.stderr.splitlines()[-1].endswith(f"{last}{str(folder)!r}")
+        assert line.endswith(f"{last}{str(folder)!r}")
 
 
 @linux
