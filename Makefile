@@ -69,7 +69,7 @@ student: $(INSTALLED)
 
 # What was handed in, in a copy of _build/course/autograde.
 grade: $(INSTALLED)
-	$(BIN)/python -m tools.grade "$(COURSE)" "$(ASSIGNMENT)"
+	$(BIN)/python -m tools.grade "$(COURSE)" "$(ASSIGNMENT)" $(if $(STUDENT),--student="$(STUDENT)")
 
 # Rewrite the outputs of the notebooks whose code changed.
 notebooks: $(INSTALLED)

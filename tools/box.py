@@ -4,11 +4,13 @@
 
 The command has a file system of its own: what it needs to run Python, read-only; a
 /tmp that is forgotten; and ROOM/run, where a kernel's sockets lie. No other file, no
-network and no other process can be seen, and no right is left to change that. Memory
-is limited for each process, and so is processor time, that nothing runs for ever.
+network, no key of the session and no other process can be seen, and no right is left
+to change that. Memory is limited for each process, and so is processor time, that
+nothing runs for ever.
 """
 
 import ctypes
+import errno
 import importlib.util
 import os
 import resource
@@ -25,6 +27,9 @@ DEVICES = "null zero full random urandom"
 BIND, RECURSIVE, DETACH, SETATTR, HERE, SUBTREE = 0x1000, 0x4000, 2, 442, -100, 0x8000
 READ_ONLY = (ctypes.c_uint64 * 4)(1, 0, 0, 0)
 DROP_CAPABILITY, NO_NEW_PRIVILEGES = 24, 38
+# keyctl(2) has another number on old architectures than on all the later ones.
+KEYCTL = {"x86_64": 250, "i686": 288, "ppc64le": 271, "s390x": 280}
+NEW_SESSION_KEYRING = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -102,9 +107,21 @@ def limit(gibibytes: float, seconds: int) -> None:
     ):
         resource.setrlimit(kind, (most, most))
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
+    leave_keys()
     for capability in range(last + 1):
         done(libc.prctl(DROP_CAPABILITY, capability, 0, 0, 0), "prctl")
     done(libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0), "prctl")
+
+
+def leave_keys() -> None:
+    """Give up the keys of the session, which a process inherits."""
+    number = KEYCTL.get(os.uname().machine, 219)
+    try:
+        joined = libc.syscall(number, NEW_SESSION_KEYRING, None)
+        done(min(joined, 0), "keyctl")  # it answers with the new keyring's number
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):  # then there are no keys
+            raise
 
 
 def main() -> None:

@@ -3,42 +3,33 @@
 import argparse
 import json
 import os
+import re
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import nbformat
+import zmq.asyncio
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from nbgrader.preprocessors import Execute
+from nbgrader.utils import is_grade, is_locked
 from traitlets.config import Config, PyFileConfigLoader
 
-from tools import box
+from tools import trusted_names
+from tools.submissions import PICTURES, is_picture
 
-FLOOD = 20 * 2**20
-# Run after each test: fails, with this word, where what tests stand on still works.
-INTACT = """
-try:
-    import sys as _sys
-    assert abs(-2.0) == 2.0 and float("1") == 1.0 and not all([True, False])
-    if "torch" in _sys.modules:
-        _torch = _sys.modules["torch"]
-        _pair = _torch.zeros(1), _torch.ones(1)
-        assert not _torch.allclose(*_pair) and not _torch.equal(*_pair)
-        try:
-            _torch.testing.assert_close(*_pair)
-        except AssertionError:
-            pass
-        else:
-            raise ValueError
-    _word = "{word}"
-    assert False
-except AssertionError:
-    raise RuntimeError(_word) from None
-"""
+MEGABYTE = 2**20
+FLOOD, MESSAGE = 20 * MEGABYTE, 128 * MEGABYTE
+LONGEST_TEXT, LONGEST_LINE, MOST_LINES, MOST_OUTPUTS = 100_000, 10_000, 50, 200
+BOX = Path(__file__).with_name("box.py")
 
 
 def kernel(room: Path, options: argparse.Namespace) -> list[str]:
@@ -47,9 +38,12 @@ def kernel(room: Path, options: argparse.Namespace) -> list[str]:
         folder.mkdir(parents=True)
     command = [sys.executable]
     if not options.without_box:
+        from tools.box import NAMESPACES  # Linux has what it imports
+
         limits = [str(options.memory), str(5 * options.seconds)]
-        within = [sys.executable, box.__file__, str(room), *limits]
-        command = ["unshare", *box.NAMESPACES.split(), *within, *command]
+        within = [sys.executable, str(BOX), str(room), *limits]
+        orphan = ["setpriv", "--pdeathsig", "KILL"]  # nor does it outlive the grader
+        command = [*orphan, "unshare", *NAMESPACES.split(), *within, *command]
     start = [*command, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec = {"argv": start, "display_name": "grading", "language": "python"}
     (room / "kernels" / "grading" / "kernel.json").write_text(json.dumps(spec))
@@ -57,19 +51,30 @@ def kernel(room: Path, options: argparse.Namespace) -> list[str]:
     return command
 
 
-def temporary_room(options: argparse.Namespace) -> tempfile.TemporaryDirectory:
+@contextmanager
+def temporary_room(options: argparse.Namespace) -> Iterator[Path]:
     """A folder with a short name: that of a socket has at most 107 characters."""
     short = None if options.without_box else "/tmp"
-    return tempfile.TemporaryDirectory(
-        prefix="g", dir=short, ignore_cleanup_errors=True
-    )
+    room = Path(tempfile.mkdtemp(prefix="g", dir=short))
+    try:
+        yield room
+    finally:
+        try:
+            shutil.rmtree(room)
+        except (
+            OSError,
+            RecursionError,
+        ):  # folders as deep or closed as code makes them
+            for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+                if shutil.which(command[0]):
+                    subprocess.run([*command, room], capture_output=True)
 
 
 def why_no_box(options: argparse.Namespace) -> str:
     """Why the box cannot be made here; empty if it can, and hides the course."""
     hides = "import os, sys; sys.exit(os.path.exists(sys.argv[1]))"
     with temporary_room(options) as room:
-        command = [*kernel(Path(room), options), "-c", hides, str(options.course)]
+        command = [*kernel(room, options), "-c", hides, str(options.course)]
         try:
             done = subprocess.run(command, capture_output=True, text=True)
         except OSError as error:
@@ -95,26 +100,80 @@ def settings(options: argparse.Namespace) -> Config:
     return config
 
 
+def weight(thing: object) -> int:
+    """About how many bytes a message's content has."""
+    if isinstance(thing, dict):
+        thing = [*thing, *thing.values()]
+    return sum(map(weight, thing)) if isinstance(thing, list) else len(str(thing))
+
+
+def text(thing: object, most: int = LONGEST_TEXT) -> str:
+    return str(thing)[:most].encode("utf-8", "replace").decode()
+
+
+def bounded(output: NotebookNode) -> NotebookNode | None:
+    """An output of bounded size, with nothing in it that a browser would run."""
+    new = nbformat.v4.new_output
+    if output.output_type == "stream":  # stderr, a mere warning, would cost all points
+        return new("stream", name="stdout", text=text(output.text))
+    if output.output_type == "error":
+        names = {key: text(output[key], LONGEST_LINE) for key in ("ename", "evalue")}
+        lines = output.traceback if isinstance(output.traceback, list) else []
+        last = [text(line, LONGEST_LINE) for line in lines[-MOST_LINES:]]
+        return new("error", **names, traceback=last)
+    # As a result the number that a cell shows would be its points, error or not.
+    data = {"text/plain": text(output.data.get("text/plain", ""))}
+    data |= {k: v for k, v in output.data.items() if k in PICTURES and is_picture(v)}
+    return new("display_data", data=data)
+
+
+def kept(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """The outputs of a cell, bounded, what is printed in one piece, two errors."""
+    found: list[NotebookNode] = []
+    for output in outputs:
+        streams = found and output.output_type == found[-1].output_type == "stream"
+        if streams:
+            room = LONGEST_TEXT - len(found[-1].text)
+            found[-1].text += text(output.text, max(room, 0))
+        else:
+            found.append(bounded(output))
+    errors = [output for output in found if output.output_type == "error"]
+    errors = errors[:1] + errors[1:][-1:]  # the last one may tell of a limit
+    return [o for o in found if o.output_type != "error"][:MOST_OUTPUTS] + errors
+
+
 class GradedRun(Execute):
-    """Run a notebook; after a kernel's end or a fraud no cell counts any more."""
+    """Run a notebook; after a kernel's end or a fraud no cell counts any more.
+
+    ``answers`` are the names that the exercises ask for.
+    """
+
+    def __init__(self, answers: set[str], **settings):
+        super().__init__(**settings)
+        self.answers, self.stopped, self.printed = answers, "", 0
+        self.shadowed, self.usual = set(), set()
+        self.pristine: dict[str, list] | None = None
 
     def preprocess(self, nb, resources, km=None):
-        for cell in nb.cells:
-            cell.metadata.pop("tags", None)  # one skips the cell: no error, full points
-        self.stopped, self.printed = "", 0
+        locked = [cell.source for cell in nb.cells if is_locked(cell)]
+        self.rests_on = trusted_names.RestsOn(locked, self.answers)
         self.end = time.monotonic() + 5 * self.timeout
         return super().preprocess(nb, resources, km)
+
+    def create_kernel_manager(self):
+        manager, context = super().create_kernel_manager(), zmq.asyncio.Context()
+        context.setsockopt(zmq.MAXMSGSIZE, MESSAGE)  # for all sockets that it makes
+        manager.client = partial(manager.client, context=context)
+        return manager
 
     def preprocess_cell(self, cell, resources, index):
         if cell.cell_type != "code":
             return cell, resources
         if not self.stopped:
             self.stopped = self.run(cell, resources, index)
-        for output in cell.outputs:
-            if output.get("name") == "stderr":  # a mere warning would cost all points
-                output.name = "stdout"
-        # The number that a cell shows would be its points, with an error or without.
-        cell.outputs = [o for o in cell.outputs if o.output_type != "execute_result"]
+        cell.outputs = kept(cell.outputs)
+        if not isinstance(cell.execution_count, int):
+            cell.execution_count = None
         if self.stopped:
             error = {"ename": "Stopped", "evalue": self.stopped, "traceback": []}
             cell.outputs.append(nbformat.v4.new_output("error", **error))
@@ -123,28 +182,84 @@ class GradedRun(Execute):
     def run(self, cell: NotebookNode, resources: dict, index: int) -> str:
         """Run a cell; why no other one may follow, empty if it may."""
         try:
-            super().preprocess_cell(cell, resources, index)
-            if cell.metadata.get("nbgrader", {}).get("grade") and not self.intact():
+            if self.pristine is None:
+                self.usual = self.renamed("own")
+                self.pristine = self.state()
+                if self.pristine is None:
+                    return "the kernel did not answer"
+            if not is_grade(cell):
+                super().preprocess_cell(cell, resources, index)
+            elif self.tested(cell, resources, index) != self.pristine:
                 return "replaces what tests stand on"
-        except CellTimeoutError:
+        except CellTimeoutError as error:
+            if "IOPub" in str(error):
+                most = MESSAGE // MEGABYTE  # a longer message never comes
+                return f"what it shows has no end: over {most} MB at once?"
             return "time: a cell could not be interrupted"
         except DeadKernelError:
             return "the kernel died"
+        except Exception as error:  # of a message that no kernel sends
+            return f"the kernel's messages are broken: {type(error).__name__}"
         if time.monotonic() > self.end:
             return f"time: more than {5 * self.timeout} s in all"
         return ""
 
-    def intact(self) -> bool:
-        """Whether an assertion still fails in the kernel, and an error is told."""
-        word = secrets.token_hex(8)
-        options = {"store_history": False, "stop_on_error": False}  # no cell is skipped
-        message = self.kc.execute(INTACT.format(word=word), **options)
-        reply = self.wait_for_reply(message) or {"content": {}}
-        return reply["content"].get("evalue") == word
+    def tested(self, cell: NotebookNode, resources: dict, index: int) -> dict | None:
+        """Run a test with Python's own names; the state of what it stands on then."""
+        source, word = cell.source, f"own_{secrets.token_hex(4)}"
+        others = self.renamed(word) - self.usual
+        cell.source = self.rests_on.rewritten(source, word)
+        try:
+            super().preprocess_cell(cell, resources, index)
+        finally:
+            cell.source = source
+        holder = re.compile(rf"{word}(\x1b\[[\d;]*m)*\.(\x1b\[[\d;]*m)*")
+        for output in cell.outputs:
+            if output.output_type == "error":
+                self.shadowed |= others
+                lines = output.get("traceback", [])
+                output.traceback = [holder.sub("", str(line)) for line in lines]
+        return self.state()
 
-    def output(self, outs, msg, display_id, cell_index):
-        """Keep what a cell prints, but not a flood: it would fill the memory here."""
-        self.printed += len(str(msg["content"]))
-        if self.printed > FLOOD and msg["msg_type"] != "error":
+    def renamed(self, word: str) -> set[str]:
+        """Let word hold Python's own names; which have another meaning by now."""
+        try:
+            return set(json.loads(self.reply(self.rests_on.holder(word))))
+        except (TypeError, ValueError):
+            return set()
+
+    def remarks(self) -> list[str]:
+        """Why no cell counted after some point; names that may have cost points."""
+        names = sorted(self.shadowed)
+        more = ["..."] if len(names) > 5 else []
+        told = [f"not Python's own: {', '.join(names[:5] + more)}"] if names else []
+        return [self.stopped, *told] if self.stopped else told
+
+    def state(self) -> dict[str, list] | None:
+        """What the names that tests stand on are, if assertions still fail."""
+        word = secrets.token_hex(8)
+        said, found, told = self.reply(self.rests_on.question(word)).partition(word)
+        try:
+            return json.loads(told) if found and not said else None
+        except ValueError:
             return None
-        return super().output(outs, msg, display_id, cell_index)
+
+    def reply(self, code: str) -> str:
+        """Run code beside the notebook; the error's text that it ends with."""
+        options = {"store_history": False, "stop_on_error": False}  # no cell is skipped
+        reply = self.wait_for_reply(self.kc.execute(code, **options)) or {"content": {}}
+        return str(reply["content"].get("evalue", ""))
+
+    def process_message(self, msg, cell, cell_index):
+        """Keep what a cell shows, but not a flood: it would fill the memory here."""
+        if msg["msg_type"] == "status":
+            return super().process_message(msg, cell, cell_index)
+        buffers = sum(map(len, msg.get("buffers", [])))
+        self.printed += 1000 + weight(msg["content"]) + buffers
+        failed = any(output.output_type == "error" for output in cell.outputs)
+        if self.printed > FLOOD and (failed or msg["msg_type"] != "error"):
+            return None
+        added = super().process_message(msg, cell, cell_index)
+        if added is not None and added.output_type == "error":
+            cell.outputs[-1] = bounded(added)
+        return added
