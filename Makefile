@@ -26,8 +26,8 @@ export VAE_SOLUTIONS = $(SOLUTIONS)
 # Tests come after what they test, make -j4 or not.
 .NOTPARALLEL:
 
-.PHONY: environment book test browser check lint unit notebooks execute pdf slides zip \
-  student grade lab bench ledger studies configure clean
+.PHONY: environment book test browser check lint unit site long notebooks execute pdf \
+  slides zip student grade lab bench ledger studies configure clean
 
 # --all: a page that was built before must show its warnings again, and new styles.
 book: environment
@@ -38,9 +38,14 @@ book: environment
 	@$(BIN)/python -c 'from pathlib import Path; \
 	  print("To open: ", Path("$(SITE)/index.html").resolve().as_uri())'
 
-test: browser check execute book
+test: browser check execute site long
+
+# What was built, in the browser too.
+site: browser book
 	$(ALONE) TQDM_DISABLE=1 $(BIN)/pytest --numprocesses=2 --dist loadfile \
 	  --no-loadscope-reorder -m "book and not long"
+
+long: browser book
 	$(ALONE) TQDM_DISABLE=1 $(BIN)/pytest -m long
 
 # One that is installed; else Playwright's download; else Debian's, where apt-get may.
@@ -103,7 +108,7 @@ studies: environment
 	$(BIN)/python -m tools.studies
 
 configure: environment
-	$(BIN)/python tools/configure.py "$$REPO"
+	$(BIN)/python tools/configure.py --domain="$$DOMAIN" --branch="$$BRANCH" -- "$$REPO"
 
 clean:
 	rm -rf _build
