@@ -381,3 +381,22 @@ def test_workflows_test_the_oldest_and_newest_python_on_every_system():
     for path in folder.glob("*.yml"):
         for version in re.findall(r'python-version: "(.*)"', path.read_text("utf-8")):
             assert version in pythons, path
+
+
+def test_a_clone_that_would_convert_line_ends_has_the_same_bytes(tmp_path):
+    """As on Windows: scripts start there, and pictures are compared byte by byte."""
+    git = ["git", "-c", "core.autocrlf=true", "-c", "core.safecrlf=false"]
+    git += ["-c", "user.name=a", "-c", "user.email=a@b.c", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    names = [".gitattributes", ".ci/run", "Makefile", "tools/environment.sh"]
+    names += ["book/_static/logo.svg", "book/_static/cover.png"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    subprocess.run([*git, "add", "--all"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "all"], check=True)
+    for name in names:
+        (tmp_path / name).unlink()
+    subprocess.run([*git, "checkout", "--quiet", "--force", "HEAD", "."], check=True)
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (ROOT / name).read_bytes(), name
