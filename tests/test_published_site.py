@@ -37,7 +37,7 @@ def published(tmp_path_factory):
         shutil.copytree(ROOT / name, copy / name)
     for name in ("tools", "vae_lib"):
         (copy / name).symlink_to(ROOT / name)
-    configure_tool.configure(copy, "Some-One/a-fork")
+    configure_tool.configure(copy, "Some-One/a-fork", branch="trunk")
     program = Path(sys.executable).parent / "jupyter-book"
     command = [program, "build", copy, "-W", "-n", "--keep-going"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -76,11 +76,11 @@ def test_sitemap_lists_every_page(published):
     assert all((published / url.removeprefix(ADDRESS)).exists() for url in listed)
 
 
-def test_edit_and_issue_links_lead_to_the_source_on_main(published):
+def test_edit_and_issue_links_lead_to_the_source_on_the_default_branch(published):
     for source in SOURCES:
         page = soup(published / source.with_suffix(".html"))
         links = [a["href"] for a in page.select(".article-header-buttons a[href]")]
-        assert f"{GITHUB}/edit/main/{source.as_posix()}" in links
+        assert f"{GITHUB}/edit/trunk/{source.as_posix()}" in links
         assert GITHUB in links
         (issue,) = (url for url in links if url.startswith(f"{GITHUB}/issues/new?"))
         assert source.with_suffix(".html").as_posix() in issue

@@ -76,7 +76,7 @@ def steps(monkeypatch) -> SimpleNamespace:
 
 
 def ctrl_c() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 def ctrl_c_twice() -> None:

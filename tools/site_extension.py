@@ -6,8 +6,10 @@ a link to its source, and there are a sitemap and a page for readers who got los
 
 import html
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
+import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -128,10 +130,11 @@ def publish(app: Sphinx, config: Config) -> None:
         "</p>",
     }
     # The theme would take the branch that holds the site.
-    repository = config.html_theme_options["repository_url"]
+    settings = yaml.safe_load(Path(app.srcdir, "_config.yml").read_text("utf-8"))
+    repository = settings["repository"]
     config.html_context["edit_page_provider_name"] = "GitHub"
     config.html_context["edit_page_url_template"] = (
-        f"{repository}/edit/main/{{{{ file_name }}}}"
+        f"{repository['url']}/edit/{repository['edits']}/{{{{ file_name }}}}"
     )
 
 
