@@ -808,7 +808,14 @@ def test_a_model_goes_on_after_a_change_of_its_type():
 
 
 def test_frozen_parameters_stay_and_the_others_move(monkeypatch, refuses):
-    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    compiled_steps = []
+
+    def note(function, **options):
+        return lambda *args, **rest: (
+            compiled_steps.append(len(args[1])) or function(*args, **rest)
+        )
+
+    monkeypatch.setattr(torch, "compile", note)
     for options in ({}, {"clip_norm": 0.1}, {"compile": True, "clip_norm": 0.1}):
         model = VAE(CONFIG)
         if "compile" in options:
@@ -821,6 +828,7 @@ def test_frozen_parameters_stay_and_the_others_move(monkeypatch, refuses):
         model.encoder.requires_grad_(True)
         trained(model, epochs=3, batch_size=4, **options)
         assert not torch.equal(weights(model.encoder), fixed)
+    assert compiled_steps == 5 * [4] + 5 * [8]  # without the first, without frozen ones
     model.requires_grad_(False)
     with refuses(ValueError, "expected a model with parameters that are trained"):
         trained(model)

@@ -125,13 +125,9 @@ def train(
     for given in (images,) if validation is None else (images, validation):
         check_given(model, given, bits=recipe["binarization"] == "sample")
 
-    with (
-        process_group(),
-        leave_a_core(),
-        hold_interrupts() as interrupted,
-        torch.inference_mode(False),
-        torch.enable_grad(),
-    ):
+    gradients = torch.inference_mode(False)  # whatever mode is on around this call
+    calm = leave_a_core()
+    with process_group(), hold_interrupts() as interrupted, gradients, calm:
         on = pick_device(device)
         check_generator(generator, on)
         step = compile_step(batch_size) if compile else take_step
