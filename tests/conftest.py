@@ -1,5 +1,6 @@
 """Fixtures that several files share; every test starts from the same seed."""
 
+import os
 import re
 from contextlib import contextmanager
 
@@ -66,9 +67,15 @@ def few_digits(monkeypatch) -> torch.Tensor:
 
 
 @pytest.fixture
-def run(capsys):
-    """Run a command: its exit code, standard output and standard error."""
+def run(capsys, monkeypatch):
+    """Run a command: its exit code, standard output and standard error.
+
+    It tells of no progress, so that standard error holds complaints alone.
+    """
     from vae_lib import __main__ as command_line
+
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setenv("MPLBACKEND", os.environ.get("MPLBACKEND", "agg"))
 
     def call(*words) -> tuple[int, str, str]:
         try:

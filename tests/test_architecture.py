@@ -19,11 +19,11 @@ IMPORTS = {
     "distributions": set(),
     "symbolic": set(),
     "objectives": set(),
-    "data": {"guards"},
+    "data": {"files", "guards"},
     "linear_gaussian": {"distributions"},
     "models": {"data", "distributions"},
     "autoencoder": {"models"},
-    "records": set(),
+    "records": {"files"},
     "evaluation": {"data", "distributions", "guards", "models", "objectives"},
     "guards": set(),
     "distributed": set(),
@@ -32,19 +32,40 @@ IMPORTS = {
     "training": {
         *("compiled", "data", "distributed", "evaluation", "guards", "models", "steps")
     },
-    "checkpoints": {"models"},
-    "runs": {
-        *("checkpoints", "data", "distributed", "guards", "models", "steps", "training")
+    "files": set(),
+    "containers": {"files"},
+    "kinds": {"autoencoder", "containers", "files", "guards", "models"},
+    "checkpoints": {"containers", "files", "guards", "kinds", "models"},
+    "states": {"checkpoints", "guards", "models", "steps", "training"},
+    "plans": {
+        *("checkpoints", "data", "files", "guards", "models", "states", "training")
     },
-    "export": {"checkpoints", "guards", "models"},
+    "runs": {
+        *("checkpoints", "data", "distributed", "files", "guards", "models", "plans"),
+        *("states", "training"),
+    },
+    "export": {"files", "guards", "models"},
     "plots": set(),
-    "options": {"checkpoints", "export", "guards", "models", "training"},
+    "arguments": set(),
+    "console": set(),
+    "options": {"arguments", "checkpoints", "export", "guards", "models", "training"},
+    "presets": {"checkpoints", "guards", "models", "options", "plans"},
+    "results": {"files", "guards", "models", "plots"},
     "__main__": {
-        *("checkpoints", "data", "distributed", "evaluation", "export", "guards"),
-        *("models", "options", "plots", "runs"),
+        *("arguments", "autoencoder", "checkpoints", "console", "data", "distributed"),
+        *("evaluation", "export", "files", "guards", "models", "options", "plans"),
+        *("presets", "results", "runs"),
     },
 }
-BELOW_CHECKS = set(IMPORTS) - {"plots", "options", "__main__"} | {"checks"}
+WORDS = {
+    "arguments",
+    "console",
+    "options",
+    "presets",
+    "results",
+    "__main__",
+}  # of the command line
+BELOW_CHECKS = set(IMPORTS) - {"plots", *WORDS} | {"checks"}
 PROMISED = """
 distributions.gaussian_kl distributions.gaussian_log_prob
 distributions.bernoulli_log_prob distributions.continuous_bernoulli_log_prob

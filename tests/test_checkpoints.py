@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from vae_lib import checkpoints
+from vae_lib import checkpoints, containers
 from vae_lib.checkpoints import PRETRAINED, CheckpointError, load, load_pretrained, save
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import evaluate_elbo
@@ -42,7 +42,7 @@ def test_a_round_trip_keeps_every_bit(config, dtype, path):
 
 
 @pytest.mark.parametrize(
-    "module, function", [(checkpoints, "to_bytes"), (os, "fsync"), (os, "replace")]
+    "module, function", [(containers, "to_bytes"), (os, "fsync"), (os, "replace")]
 )
 def test_a_failed_save_leaves_the_old_file(module, function, path, monkeypatch):
     def full(*args, **kwargs):

@@ -2,12 +2,13 @@
 
 import base64
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
 
-from vae_lib import checkpoints, export
+from vae_lib import export
 from vae_lib.checkpoints import load, load_pretrained, save
 from vae_lib.export import DTYPES, export_network
 from vae_lib.models import ACTIVATIONS, LIKELIHOODS, VAE, VAEConfig
@@ -198,7 +199,7 @@ def test_a_failed_export_leaves_nothing(path, monkeypatch):
     def full(descriptor):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
         export_network(VAE(VAEConfig(1, (), n_pixels=2)), path)
     assert list(path.parent.iterdir()) == []

@@ -166,6 +166,7 @@ def train(
             step_size = partial(scheduled_lr, epochs, lr, schedule, warmup, number)
             sums = run_epoch(step_size, epoch)
             if len(sums) < math.ceil(len(images) / batch_size):
+                check_finite(model, sums, epoch=len(history.rows) + 1)
                 if save is not None and n_processes() == 1:  # else each has its share
                     save(model)
                 raise KeyboardInterrupt
