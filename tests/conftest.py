@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from contextlib import contextmanager
 
 import pytest
@@ -28,6 +29,15 @@ def fresh_torch():
     """The seed, and the default type, which a notebook that ran here may have set."""
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_acts():
+    """Ctrl-C interrupts, also where it is ignored, as in the background of a script."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -165,7 +165,8 @@ def check_same(asked: dict, own: dict, defaults: dict | None = None) -> None:
     for key, want in asked.items():
         got = own.get(key)
         if want != own.get(key, (defaults or {}).get(key)):
-            raise ValueError(f"expected a run with {key} = {want}, got {key} = {got}")
+            what = f"expected a run with {key} = {want!r}, got {key} = {got!r}"
+            raise ValueError(what)
 
 
 def as_json(value: dict) -> dict:

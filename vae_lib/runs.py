@@ -67,11 +67,12 @@ def train_run(
     path = Path(folder) / MODEL
     require(options.keys() <= set(OPTIONS), f"options among {OPTIONS}", [*options])
     with process_group():
+        device = pick_device(options.get("device", "auto"))
         if os.path.lexists(path):  # also a link that leads nowhere
             require(resume, "a folder without a model", str(folder))
             model = load(path)
             made_by = plan_to_go_on(path, model, images, config, recipe, start)
-            model.to(pick_device(options.get("device", "auto")))  # before its moments
+            model.to(device)  # before its moments
             restore(model)
             model.history.began = made_by["began"]
         else:
@@ -90,15 +91,12 @@ def train_run(
                 if report is not None and model.history.under_way is None:
                     report(rows[-1])
 
-        left = made_by["recipe"]["epochs"] - len(
-            model.history.rows if model.history else ()
-        )
+        epochs, resume = made_by["recipe"]["epochs"], model.history is not None
+        to_do = epochs - (len(model.history.rows) if resume else 0)
         if rank() == 0:
-            prepare(path, model, made_by, len(images), will_train=left > 0)
-        if left > 0:
-            epochs = made_by["recipe"]["epochs"] - made_by["began"]
-            how = made_by["recipe"] | {"epochs": epochs}
-            resume = model.history is not None
+            prepare(path, model, made_by, len(images), will_train=to_do > 0)
+        if to_do > 0:
+            how = made_by["recipe"] | {"epochs": epochs - made_by["began"]}
             train(model, images, **how, resume=resume, save=save_run, **options)
     return model
 
