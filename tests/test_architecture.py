@@ -57,15 +57,8 @@ IMPORTS = {
         *("presets", "results", "runs"),
     },
 }
-WORDS = {
-    "arguments",
-    "console",
-    "options",
-    "presets",
-    "results",
-    "__main__",
-}  # of the command line
-BELOW_CHECKS = set(IMPORTS) - {"plots", *WORDS} | {"checks"}
+COMMANDS = {"arguments", "console", "options", "presets", "results", "__main__"}
+BELOW_CHECKS = set(IMPORTS) - {"plots", *COMMANDS} | {"checks"}
 PROMISED = """
 distributions.gaussian_kl distributions.gaussian_log_prob
 distributions.bernoulli_log_prob distributions.continuous_bernoulli_log_prob
