@@ -1,6 +1,8 @@
 """Fixtures that several files share; every test starts from the same seed."""
 
+import os
 import re
+import signal
 from contextlib import contextmanager
 
 import pytest
@@ -27,6 +29,15 @@ def fresh_torch():
     """The seed, and the default type, which a notebook that ran here may have set."""
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_acts():
+    """Ctrl-C interrupts, also where it is ignored, as in the background of a script."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -66,9 +77,15 @@ def few_digits(monkeypatch) -> torch.Tensor:
 
 
 @pytest.fixture
-def run(capsys):
-    """Run a command: its exit code, standard output and standard error."""
+def run(capsys, monkeypatch):
+    """Run a command: its exit code, standard output and standard error.
+
+    It tells of no progress, so that standard error holds complaints alone.
+    """
     from vae_lib import __main__ as command_line
+
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setenv("MPLBACKEND", os.environ.get("MPLBACKEND", "agg"))
 
     def call(*words) -> tuple[int, str, str]:
         try:

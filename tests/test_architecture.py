@@ -21,12 +21,12 @@ IMPORTS = {
     "symbolic": {"domains"},
     "objectives": {"domains"},
     "guards": {"domains"},
-    "data": {"domains", "guards"},
+    "data": {"domains", "files", "guards"},
     "linear_gaussian": {"distributions", "domains"},
     "configs": {"domains"},
     "models": {"configs", "data", "distributions", "domains"},
     "autoencoder": {"domains", "models"},
-    "records": set(),
+    "records": {"files"},
     "doors": {"data", "domains", "models"},
     "evaluation": {"distributions", "domains", "doors", "models", "objectives"},
     "distributed": set(),
@@ -37,20 +37,34 @@ IMPORTS = {
         *("compiled", "distributed", "domains", "doors", "evaluation", "guards"),
         *("models", "steps", "threads"),
     },
-    "checkpoints": {"models"},
-    "runs": {
-        *("checkpoints", "data", "distributed", "guards", "models", "steps", "training")
+    "files": set(),
+    "containers": {"files"},
+    "kinds": {"autoencoder", "containers", "files", "guards", "models"},
+    "checkpoints": {"containers", "files", "guards", "kinds", "models"},
+    "states": {"checkpoints", "guards", "models", "steps", "training"},
+    "plans": {
+        *("checkpoints", "data", "files", "guards", "models", "states", "training")
     },
-    "export": {"checkpoints", "guards", "models"},
     "drawable": {"domains"},
     "plots": {"domains", "drawable"},
-    "options": {"checkpoints", "export", "guards", "models", "training"},
+    "runs": {
+        *("checkpoints", "data", "distributed", "files", "guards", "models", "plans"),
+        *("states", "training"),
+    },
+    "export": {"files", "guards", "models"},
+    "arguments": set(),
+    "console": set(),
+    "options": {"arguments", "checkpoints", "export", "guards", "models", "training"},
+    "presets": {"checkpoints", "guards", "models", "options", "plans"},
+    "results": {"files", "guards", "models", "plots"},
     "__main__": {
-        *("checkpoints", "data", "distributed", "evaluation", "export", "guards"),
-        *("models", "options", "plots", "runs"),
+        *("arguments", "autoencoder", "checkpoints", "console", "data", "distributed"),
+        *("evaluation", "export", "files", "guards", "models", "options", "plans"),
+        *("presets", "results", "runs"),
     },
 }
-BELOW_CHECKS = set(IMPORTS) - {"drawable", "plots", "options", "__main__"} | {"checks"}
+COMMANDS = {"arguments", "console", "options", "presets", "results", "__main__"}
+BELOW_CHECKS = set(IMPORTS) - {"drawable", "plots", *COMMANDS} | {"checks"}
 PROMISED = """
 distributions.gaussian_kl distributions.gaussian_log_prob
 distributions.bernoulli_log_prob distributions.continuous_bernoulli_log_prob

@@ -8,7 +8,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from vae_lib import checkpoints
+from vae_lib import checkpoints, containers
+from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import PRETRAINED, CheckpointError, load, load_pretrained, save
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import evaluate_elbo
@@ -24,7 +25,10 @@ def path(tmp_path):
     return tmp_path / "model.safetensors"
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "config", [TINY, VAEConfig(3, (5, 4), "tanh", "gaussian", 6, noise_std=0.3)]
 )
@@ -42,7 +46,7 @@ def test_a_round_trip_keeps_every_bit(config, dtype, path):
 
 
 @pytest.mark.parametrize(
-    "module, function", [(checkpoints, "to_bytes"), (os, "fsync"), (os, "replace")]
+    "module, function", [(containers, "to_bytes"), (os, "fsync"), (os, "replace")]
 )
 def test_a_failed_save_leaves_the_old_file(module, function, path, monkeypatch):
     def full(*args, **kwargs):
@@ -56,6 +60,82 @@ def test_a_failed_save_leaves_the_old_file(module, function, path, monkeypatch):
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
     save(path, VAE(TINY))
     assert path.read_bytes() != before and list(path.parent.iterdir()) == [path]
+
+
+class Own(VAE):
+    """A model with one layer more than its configuration says."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.more = torch.nn.Linear(3, 3)
+
+
+class Tied(VAE):
+    """A model with a weight of two names."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.again = self.encoder
+
+
+def test_each_class_comes_back_as_itself_or_is_refused(path, refuses):
+    save(path, AutoEncoder(TINY))
+    assert type(load(path)) is AutoEncoder is type(load(path, cls=AutoEncoder))
+    with refuses(CheckpointError, "a model of class VAE, got 'AutoEncoder'"):
+        load(path, cls=VAE)
+    save(path, VAE(TINY))
+    with refuses(CheckpointError, "a model of class AutoEncoder, got 'VAE'"):
+        load(path, cls=AutoEncoder)
+    for own in (Own, Tied):
+        model = own(TINY)
+        save(path, model)
+        with refuses(CheckpointError, f"VAE or AutoEncoder, got '{own.__name__}'"):
+            load(path)
+        found = load(path, cls=own)
+        assert type(found) is own
+        for name, weight in model.state_dict().items():
+            assert torch.equal(found.state_dict()[name], weight)
+
+
+def test_a_file_without_a_name_holds_a_vae_and_a_stolen_name_is_refused(path, refuses):
+    save(path, VAE(TINY))
+    assert b"kind" not in path.read_bytes() and type(load(path)) is VAE
+    thief = type("AutoEncoder", (VAE,), {})
+    with refuses(ValueError, "another name than AutoEncoder"):
+        save(path, thief(TINY))
+
+
+def changed(**layers) -> VAE:
+    model = VAE(TINY)
+    for name, layer in layers.items():
+        setattr(model, name, layer)
+    return model
+
+
+@pytest.mark.parametrize(
+    "model, record, said",
+    [
+        (changed(decoder=torch.nn.Sequential(torch.nn.Linear(1, 3))), {}, "(3, 1)"),
+        (changed(more=torch.nn.Linear(1, 1)), {}, "more.weight"),
+        (changed(encoder=VAE(TINY).encoder.half()), {}, "encoder.0.weight of torch."),
+        (changed(input_mean=torch.zeros(2, dtype=torch.complex64)), {}, "complex64"),
+        (VAE(VAEConfig(1, (1,) * 1001, n_pixels=2)), {}, "1000 hidden layers"),
+        (torch.nn.Linear(1, 1), {}, "a VAE, got 'Linear'"),
+        (VAE(TINY), [1], "a record that is a dict"),
+        (VAE(TINY), {"names": {1}}, "a record that JSON can hold, got a set"),
+        (VAE(TINY), {"rows": [0] * 3_000_001}, "values"),
+    ],
+    ids=[*("wider", "more layers", "two types", "complex", "deep"), "no VAE", "a list"]
+    + ["a set", "long"],
+)
+def test_what_could_not_be_loaded_again_is_not_saved(
+    model, record, said, path, refuses
+):
+    save(path, VAE(TINY))
+    before = path.read_bytes()
+    with refuses(ValueError, "expected", said):
+        save(path, model, record)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("flip", [*(1 << bit for bit in range(8)), 0xFF, None])

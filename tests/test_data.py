@@ -1,8 +1,11 @@
 """The bundled digits, binarization and the refusal of bad input."""
 
 import math
+import os
 import shutil
 import socket
+import tracemalloc
+import zlib
 from types import SimpleNamespace
 from urllib.error import URLError
 
@@ -68,6 +71,30 @@ def test_a_damaged_file_is_refused_by_name(
         path.write_bytes(content[: {"truncate": half, "empty": 0}.get(damage)])
     with refuses(OSError, path.name):
         load_mnist("test")
+
+
+@pytest.mark.parametrize("kind", ["bomb", "folder", "pipe", "long"])
+def test_a_file_that_would_take_all_memory_or_time_is_refused(
+    kind, tmp_path, monkeypatch, refuses
+):
+    monkeypatch.setattr(data, "MNIST_FOLDER", tmp_path)
+    path = tmp_path / "t10k-images-idx3-ubyte.gz"
+    if kind == "bomb":  # a gigabyte in a megabyte
+        packer = zlib.compressobj(9, wbits=31)
+        zeros = (packer.compress(bytes(2**24)) for _ in range(64))
+        path.write_bytes(b"".join(zeros) + packer.flush())
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.touch()
+        os.truncate(path, 2**40)
+    tracemalloc.start()
+    with refuses(OSError, path.name, "is missing or damaged"):
+        load_mnist("test")
+    assert tracemalloc.get_traced_memory()[1] < 120e6
+    tracemalloc.stop()
 
 
 def test_threshold_lights_pixels_above_one_half():

@@ -2,12 +2,13 @@
 
 import base64
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
 
-from vae_lib import checkpoints, export
+from vae_lib import export
 from vae_lib.checkpoints import load, load_pretrained, save
 from vae_lib.export import DTYPES, export_network
 from vae_lib.models import ACTIVATIONS, LIKELIHOODS, VAE, VAEConfig
@@ -160,12 +161,20 @@ def test_what_cannot_be_written_is_refused(given, said, path, refuses):
     assert not path.exists()
 
 
-def test_a_float64_model_is_written_in_float32(path):
-    model = VAE(VAEConfig(2, (5,), n_pixels=6)).double()
-    export_network(model, path)
-    z = torch.randn(8, 2).double()
-    found = draw(json.loads(path.read_bytes()), z.numpy())
-    assert np.abs(found - model.mean_image(z).numpy()).max() < 1e-5
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("part", ["decoder", "encoder"])
+def test_a_model_of_another_type_is_written_in_float32(part, dtype, path):
+    model = VAE(VAEConfig(2, (5,), n_pixels=6)).to(dtype)
+    export_network(model, path, part=part)
+    network, z = json.loads(path.read_bytes()), torch.randn(8, 6)
+    if part == "decoder":
+        z = z[:, :2]
+        found = draw(network, z.numpy().astype("f8"))
+        expected = model.double().mean_image(z.double()).numpy()
+    else:
+        found, _ = read(network, z.numpy().astype("f8"))
+        expected = model.double().encode(z.double())[0].detach().numpy()
+    assert np.abs(found - expected).max() < 1e-5
 
 
 def test_the_file_is_plain_json_of_the_stated_format(path):
@@ -194,11 +203,20 @@ def test_what_exists_is_never_overwritten(path, refuses):
     assert path.read_text() == "mine" and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("target", ["nowhere", "decoder.json"])
+def test_a_link_that_leads_nowhere_or_to_itself_stays(target, path, refuses):
+    path.parent.mkdir()
+    path.symlink_to(target)
+    with refuses(FileExistsError, "expected a new file, got"):
+        export_network(VAE(VAEConfig(1, (), n_pixels=2)), path)
+    assert path.is_symlink() and list(path.parent.iterdir()) == [path]
+
+
 def test_a_failed_export_leaves_nothing(path, monkeypatch):
     def full(descriptor):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="no space"):
         export_network(VAE(VAEConfig(1, (), n_pixels=2)), path)
     assert list(path.parent.iterdir()) == []

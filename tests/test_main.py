@@ -13,10 +13,12 @@ import torch
 
 from vae_lib import __main__ as command_line
 from vae_lib import checkpoints
+from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import PRETRAINED, load, load_pretrained
 from vae_lib.data import ImageSet, binarize, load_mnist
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
 from vae_lib.models import VAE, VAEConfig
+from vae_lib.runs import train_run
 
 TINY = ("--hidden-dims", "4", "--epochs", "1")
 
@@ -197,11 +199,24 @@ def test_bad_input_is_one_line_before_data_are_read(
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("where", ["gpu", "cpu"])
+NO_MEMORY = {
+    "gpu": torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate ..."),
+    "Windows": RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough"
+        " memory: you tried to allocate 3136000000 bytes."
+    ),
+    "MPS": RuntimeError("MPS backend out of memory (MPS allocated: 18.12 GB, ...)."),
+    "cuBLAS": RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling ..."),
+    "C++": RuntimeError("std::bad_alloc"),
+    "Python": MemoryError(),
+}
+
+
+@pytest.mark.parametrize("where", ["cpu", *NO_MEMORY])
 def test_too_little_memory_is_one_line_of_advice(where, run, tmp_path, monkeypatch):
     def full(self, x):
-        if where == "gpu":
-            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate ...")
+        if where in NO_MEMORY:
+            raise NO_MEMORY[where]
         return torch.empty(2**58)  # more bytes than any address space has
 
     monkeypatch.setattr(VAE, "encode", full)
@@ -256,6 +271,142 @@ def test_resume_refuses_another_model_and_names_both_sides(run, tmp_path):
     assert code == 2 and "latent_dim = 20" in err and "latent_dim = 2" in err
     assert (tmp_path / "model.safetensors").read_bytes() == before
     assert run(*words)[0] == 0  # nothing left to do
+
+
+def test_resume_alone_takes_the_options_of_the_run(run, tmp_path):
+    words = ("train", "--out", tmp_path, "--hidden-dims", 4, "--epochs", 2)
+    run(*words, "--schedule", "constant", "--seed", 5)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    again = ("train", "--out", tmp_path, "--resume")
+    assert run(*again)[0] == 0
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    agreeing = ("--seed", 5, "--hidden-dims", 4, "--preset", "mnist-2d", "--beta", 1)
+    assert run(*again, *agreeing, "--schedule", "constant")[0] == 0
+    for words, said in (
+        (("--seed", 6), "seed = 6, got 'seed = 5'"),
+        (("--schedule", "cosine"), "schedule = 'cosine'"),
+        (("--preset", "mnist-20d"), "latent_dim = 20, got latent_dim = 2"),
+        (("--epochs", 1), "epochs = 1 or fewer"),
+    ):
+        code, out, err = run(*again, *words)
+        assert code == 2 and out == "" and said in err and err.count("\n") == 1
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    assert run(*again, "--epochs", 3)[0] == 0
+    assert run(*again)[0] == 0  # now it is a run of three
+    model = load(tmp_path / "model.safetensors")
+    assert model.record["recipe"]["epochs"] == len(model.record["rows"]) == 3
+    assert model.record["seed"] == 5 and model.config.hidden_dims == (4,)
+
+
+def test_a_shipped_model_in_the_place_of_a_run_is_none(run, tmp_path):
+    shipped = checkpoints.FOLDER / "mnist-2d.safetensors"
+    (tmp_path / "model.safetensors").write_bytes(shipped.read_bytes())
+    code, out, err = run("train", "--out", tmp_path, "--resume")
+    assert code == 2 and "no run saved" in err and err.count("\n") == 1
+    assert (tmp_path / "model.safetensors").read_bytes() == shipped.read_bytes()
+
+
+@pytest.mark.parametrize("words", [["train", "--out"], ["export", "mnist-2d", "--out"]])
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_name_is_no_place(words, empty, run, tmp_path, monkeypatch):
+    """As an empty variable of the shell leaves it."""
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*words, empty)
+    assert code == 2 and "--out: expected a name, got" in err
+    assert list(tmp_path.iterdir()) == []
+    assert run("evaluate", empty)[0] == 2
+
+
+@pytest.mark.parametrize("n_pixels", [784, 20])
+def test_a_run_of_other_data_is_not_judged_on_the_digits(n_pixels, run, tmp_path):
+    config = VAEConfig(latent_dim=2, hidden_dims=(4,), n_pixels=n_pixels)
+    images = torch.rand(40, n_pixels, generator=torch.Generator().manual_seed(1))
+    options = {"device": "cpu", "progress": False}
+    train_run(tmp_path, images, config, {"epochs": 1}, **options)
+    code, out, err = run("evaluate", tmp_path)
+    assert code == 2 and out == "" and err.count("\n") == 1
+    assert "not trained on MNIST: evaluate it with evaluate_elbo" in err
+
+
+def test_a_run_of_some_digits_is_judged_and_so_is_one_of_before(
+    run, tmp_path, few_digits
+):
+    config = VAEConfig(latent_dim=2, hidden_dims=(4,))
+    options = {"device": "cpu", "progress": False}
+    model = train_run(tmp_path, few_digits[7:9], config, {"epochs": 1}, **options)
+    few = ("--limit", 2, "--n-samples", 2)
+    assert run("evaluate", tmp_path, *few)[0] == 0
+    checkpoints.save(tmp_path / "old", model, {"data": {"n_images": 60_000}})
+    assert run("evaluate", tmp_path / "old", *few)[0] == 0
+
+
+def test_an_auto_encoder_is_not_judged_and_is_exported(run, tmp_path):
+    checkpoints.save(tmp_path / "ae", AutoEncoder(VAEConfig(2, (4,))))
+    code, out, err = run("evaluate", tmp_path / "ae")
+    assert code == 2 and "AutoEncoder" in err and err.count("\n") == 1
+    assert run("export", tmp_path / "ae", "--out", tmp_path / "ae.json")[0] == 0
+
+
+def test_a_result_that_is_no_number_is_not_printed(run, tmp_path):
+    model = VAE(VAEConfig(2, (4,)))
+    for weight in model.parameters():
+        weight.data.fill_(3e38)  # finite, as weights go
+    checkpoints.save(tmp_path / "huge", model)
+    code, out, err = run("evaluate", tmp_path / "huge", "--json", "--limit", 2)
+    assert code == 2 and out == "" and "finite elbo" in err and err.count("\n") == 1
+
+
+def test_without_a_terminal_each_epoch_is_a_line_on_standard_error(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("TQDM_DISABLE")  # which ``run`` sets
+    code, out, err = run("train", "--out", tmp_path, *TINY, "--epochs", 3, "--json")
+    assert code == 0 and json.loads(out)["epoch"] == 3
+    assert [line[:12] for line in err.splitlines()] == [
+        f"epoch {k} of 3" for k in (1, 2, 3)
+    ]
+
+
+@pytest.mark.parametrize("name", ["history.json", "history.png", "samples.png"])
+def test_names_that_are_taken_are_told_before_the_first_step(
+    name, run, tmp_path, monkeypatch
+):
+    (tmp_path / "run" / name).mkdir(parents=True)
+    monkeypatch.setattr(VAE, "encode", None)
+    code, out, err = run("train", "--out", tmp_path / "run", *TINY)
+    assert code == 2 and out == "" and name in err and err.count("\n") == 1
+
+
+STREAMS = {  # what the shell does with the command, and its exit code
+    "an ascii terminal": ("PYTHONIOENCODING=ascii {}", 0),
+    "a western terminal": ("PYTHONIOENCODING=cp1252 {}", 0),
+    "no backend of that name": ("MPLBACKEND=nonsense {}", 0),
+    "a full standard output": ("{} > /dev/full", 2),
+    "a full standard error": ("{} 2> /dev/full", 0),
+    "no standard output": ("{} >&-", 0),
+    "no standard error": ("{} 2>&-", 0),
+    "neither": ("{} >&- 2>&-", 0),
+    "a reader who left": ("{} | true; exit ${{PIPESTATUS[0]}}", 2),
+}
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux and its shell")
+@pytest.mark.parametrize("stream", STREAMS)
+def test_training_ends_whole_wherever_its_words_go(stream, tmp_path):
+    pattern, code = STREAMS[stream]
+    words = [sys.executable, __file__, "train", "--out", "Übung 李", *TINY]
+    variables = {"PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "dumb"}
+    variables |= {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
+    options = {"capture_output": True, "cwd": tmp_path, "env": variables}
+    command = ["bash", "-c", pattern.format(shlex.join(words))]
+    done = subprocess.run(command, text=True, errors="replace", **options)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+    written = {path.name for path in (tmp_path / "Übung 李").iterdir()}
+    assert written >= {"model.safetensors", "history.json", "samples.png"}
+    if code == 2:
+        assert "standard output takes no result" in done.stderr.splitlines()[-1]
 
 
 def test_data_describes_the_bundled_digits(run, monkeypatch):

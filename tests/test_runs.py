@@ -1,5 +1,7 @@
 """A run in pieces, stopped anywhere, gives the bits of a run in one go."""
 
+import errno
+import io
 import json
 import os
 import random
@@ -11,11 +13,14 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from vae_lib import runs, training
+from vae_lib import files, runs, training
+from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import CheckpointError, load, save
+from vae_lib.guards import NonFiniteLossError
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.runs import MODEL, train_run
 
@@ -179,6 +184,22 @@ def test_training_in_another_thread_holds_nothing_back(images, tmp_path):
     assert len(models[0].history.rows) == 4 and handlers == [before] * 4
 
 
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None])
+def test_an_ignored_ctrl_c_stays_ignored(handler, images, tmp_path, steps):
+    """As the shell asks for what runs in the background; a program's own acts after."""
+    signal.signal(signal.SIGINT, handler)
+    handlers, then = [], lambda: handlers.append(signal.getsignal(signal.SIGINT))
+    steps.then = {2: then, 3: ctrl_c}
+    if handler is signal.SIG_IGN:
+        assert len(run(tmp_path, images).history.rows) == 4
+        assert handlers == [signal.SIG_IGN]
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, images)
+        assert handlers != [handler]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
 @pytest.mark.parametrize("stop", [3, 4, STEPS])
 @pytest.mark.parametrize("n_images", [40, 60])
 def test_going_on_with_another_number_of_images_is_refused(
@@ -257,6 +278,170 @@ def test_a_run_starts_from_the_weights_of_a_model_and_goes_on(images, tmp_path):
     )
     again = run(tmp_path / "second", images, resume=True, **changes)
     assert bits(again).equal(bits(near))
+
+
+def test_a_run_goes_on_by_what_its_file_says(images, tmp_path, steps):
+    whole = run(tmp_path / "whole", images)
+    steps.taken, steps.then = 0, {6: ctrl_c}
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "pieces", images)
+    options = {"resume": True, "device": "cpu", "progress": False}
+    pieces = train_run(tmp_path / "pieces", images, **options)
+    assert torch.equal(bits(whole), bits(pieces)) and elbos(whole) == elbos(pieces)
+
+
+def test_a_new_run_needs_a_config_and_a_recipe(images, tmp_path, refuses):
+    for given in ((), (CONFIG,)):
+        with refuses(ValueError, "a config and a recipe for a new run"):
+            train_run(tmp_path / "run", images, *given, resume=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("stops", [[], [10], [3, 10, 13]], ids=str)
+def test_more_epochs_of_a_constant_step_size_are_those_of_one_go(
+    stops, images, tmp_path, steps
+):
+    constant = {"schedule": "constant", "warmup": 1.5}
+    whole = run(tmp_path / "whole", images, recipe=constant)
+    steps.taken, steps.then = 0, dict.fromkeys(stops, ctrl_c)
+    for epochs in (2, 3, 4):
+        recipe = constant | {"epochs": epochs}
+        while True:
+            try:
+                model = run(tmp_path / "run", images, recipe=recipe, resume=True)
+                break
+            except KeyboardInterrupt:
+                continue
+    assert torch.equal(bits(whole), bits(model)) and elbos(whole) == elbos(model)
+    assert load(tmp_path / "run" / MODEL).record["recipe"]["epochs"] == 4
+
+
+def test_more_epochs_of_a_cosine_are_a_cosine_of_their_own(
+    images, tmp_path, steps, no_clock
+):
+    """As a second call of train has it; stopped or not, the bits are the same."""
+    found = []
+    for name, stops in (("a", []), ("b", [6, 14])):
+        steps.taken, steps.then = 0, dict.fromkeys(stops, ctrl_c)
+        for epochs in (2, 4):
+            recipe = {"epochs": epochs}
+            for _ in stops:
+                if steps.taken < stops[epochs // 2 - 1]:
+                    with pytest.raises(KeyboardInterrupt):
+                        run(tmp_path / name, images, recipe=recipe, resume=True)
+            model = run(tmp_path / name, images, recipe=recipe, resume=True)
+        found.append(bits(model))
+        assert load(tmp_path / name / MODEL).record["began"] == 2
+    torch.manual_seed(3)
+    model = VAE.from_data(CONFIG, images)
+    for _ in range(2):
+        options = RECIPE | {"epochs": 2, "device": "cpu", "progress": False}
+        training.train(model, images, **options)
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], bits(model))
+
+
+def test_a_cosine_under_way_keeps_its_epochs_and_no_run_loses_any(
+    images, tmp_path, steps, refuses
+):
+    steps.then = {6: ctrl_c}
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, images)
+    before = (tmp_path / MODEL).read_bytes()
+    for epochs, said in ((5, "epochs = 4 until they are done"), (3, "or fewer")):
+        with refuses(ValueError, said, f"epochs = {epochs}"):
+            run(tmp_path, images, recipe={"epochs": epochs}, resume=True)
+    assert (tmp_path / MODEL).read_bytes() == before
+
+
+def test_a_default_that_is_spelt_out_is_no_other_recipe(images, tmp_path):
+    run(tmp_path, images)
+    again = run(tmp_path, images, recipe={"beta": 1.0, "clip_norm": None}, resume=True)
+    assert len(again.history.rows) == 4
+
+
+def test_going_on_with_other_images_is_refused(images, tmp_path, refuses):
+    run(tmp_path, images)
+    with refuses(ValueError, "the images of this run"):
+        run(tmp_path, images.flip(0), resume=True)
+    model = load(tmp_path / MODEL)
+    del model.record["data"]["first_image"]  # as an earlier version saved it
+    save(tmp_path / MODEL, model, model.record, model.extra)
+    run(tmp_path, images.flip(0), resume=True)
+
+
+def test_a_model_that_no_run_saved_does_not_go_on(images, tmp_path, refuses):
+    save(tmp_path / MODEL, VAE(CONFIG), {"recipe": RECIPE, "seed": 0})
+    with refuses(CheckpointError, "a model that a run saved", MODEL):
+        run(tmp_path, images, resume=True)
+    save(tmp_path / MODEL, AutoEncoder(CONFIG))
+    with refuses(CheckpointError, "a model that a run saved", "AutoEncoder"):
+        run(tmp_path, images, resume=True)
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"recipe": {"lr": {1}}}, "that JSON can hold"),
+        ({"recipe": {"lr": "fast"}}, "lr"),
+        ({"recipe": {"learning_rate": 1}}, "learning_rate"),
+        ({"recipe": {"epochs": 10**6}}, "epochs <= 100,000"),
+        ({"seed": Path("x")}, "that JSON can hold"),
+        ({"generator": torch.Generator()}, "generator"),
+        ({"validation": torch.rand(5, 7)}, "(5, 7)"),
+        ({"device": "abacus"}, "abacus"),
+    ],
+    ids=str,
+)
+def test_what_could_not_be_saved_or_kept_is_refused_before_a_folder_is_made(
+    changes, said, images, tmp_path, steps, refuses
+):
+    with refuses(ValueError, said):
+        run(tmp_path / "run", images, **changes)
+    assert steps.taken == 0 and not (tmp_path / "run").exists()
+
+
+def test_numbers_of_numpy_and_torch_are_kept_as_numbers(images, tmp_path):
+    odd = {"epochs": np.int64(1), "lr": torch.tensor(0.5, dtype=torch.float64)}
+    model = run(tmp_path, images, recipe=odd, seed=np.int64(3))
+    record = load(tmp_path / MODEL).record
+    assert record["recipe"] == RECIPE | {"epochs": 1, "lr": 0.5} and record["seed"] == 3
+    assert len(model.history.rows) == 1
+
+
+@pytest.mark.parametrize("room", [0, 20_000, 40_000])
+def test_too_little_room_is_said_before_the_first_step(
+    room, images, tmp_path, steps, refuses, monkeypatch
+):
+    """For two models with their moments, one beside the other, and the figures."""
+    left = [room]
+
+    class Full(io.BytesIO):
+        def write(self, content: bytes) -> int:
+            left[0] -= len(content)
+            if left[0] < 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(content)
+
+    monkeypatch.setattr(files, "open", lambda path, mode: Full(), raising=False)
+    with refuses(OSError, str(tmp_path / "run" / MODEL), os.strerror(errno.ENOSPC)):
+        run(tmp_path / "run", images)
+    assert steps.taken == 0 and list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_stop_after_nan_leaves_the_file_of_before(
+    images, tmp_path, steps, monkeypatch
+):
+    """In the middle of an epoch whose sums nobody has looked at yet."""
+    encode, steps.then = VAE.encode, {6: ctrl_c}
+
+    def spoilt(self, x):
+        mu, logvar = encode(self, x)
+        return mu * (float("nan") if steps.taken == 5 else 1), logvar
+
+    monkeypatch.setattr(VAE, "encode", spoilt)
+    with pytest.raises(NonFiniteLossError, match="in step 1 of epoch 2"):
+        run(tmp_path, images)
+    assert len(load(tmp_path / MODEL).record["rows"]) == 1
 
 
 def test_a_start_of_another_kind_is_refused(images, tmp_path, refuses):

@@ -4,50 +4,66 @@ Bad input ends with one line that says what was expected and what came, and exit
 Under torchrun the first process alone writes files and prints results.
 """
 
-import dataclasses
-import io
 import json
 import math
+import os
 import shlex
 import sys
 from argparse import Namespace
 from pathlib import Path
 
-import torch
-
-from vae_lib.checkpoints import PRETRAINED, load, load_pretrained, write_atomically
+from vae_lib import console
+from vae_lib.arguments import unknown
+from vae_lib.autoencoder import AutoEncoder
+from vae_lib.checkpoints import PRETRAINED, load, load_pretrained
+from vae_lib.console import has_terminal, line_per_epoch, say, show
 from vae_lib.data import load_mnist
 from vae_lib.distributed import process_group, rank
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
 from vae_lib.export import export_network
-from vae_lib.guards import NonFiniteLossError, check_recipe, pick_device, require
+from vae_lib.files import one_line
+from vae_lib.guards import (
+    NonFiniteLossError,
+    check_recipe,
+    is_out_of_memory,
+    pick_device,
+    require,
+)
 from vae_lib.models import VAE
-from vae_lib.options import NETWORK, RECIPE, make_parser, unknown
+from vae_lib.options import make_parser
+from vae_lib.plans import is_known_among
+from vae_lib.presets import asked
+from vae_lib.results import try_to_draw, write_results
 from vae_lib.runs import MODEL, as_trained, train_run
-
-HISTORY = "history.json"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0, or 2 after one line on standard error, or 130 for Ctrl-C."""
-    words = sys.argv[1:] if argv is None else argv
+    console.take_any_letter()
+    try:
+        return run_command(sys.argv[1:] if argv is None else argv)
+    finally:
+        console.let_go()
+
+
+def run_command(words: list[str]) -> int:
+    """The exit code of one command."""
     arguments = make_parser().parse_args(words)
     try:
         COMMANDS[arguments.command](arguments)
-    except (ValueError, OSError, NonFiniteLossError) as error:
+    except (ValueError, OSError, NonFiniteLossError, ImportError) as error:
         # Each process says so: torchrun ends the others as soon as one has ended.
-        print(f"vae_lib: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"vae_lib: {one_line(error)}")
         return 2
-    except RuntimeError as error:
-        on_gpu = isinstance(error, torch.OutOfMemoryError)
-        if not (on_gpu or "can't allocate memory" in str(error)):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         advice = "try a smaller --batch-size, --n-samples or network"
-        print(f"vae_lib: out of memory: {advice}", file=sys.stderr)
+        say(f"vae_lib: out of memory: {advice}")
         return 2
     except KeyboardInterrupt:
         if rank() == 0:
-            print(f"stopped{how_to_go_on(arguments, words)}", file=sys.stderr)
+            say(f"stopped{how_to_go_on(arguments, words)}")
         return 130
     return 0
 
@@ -62,15 +78,15 @@ def how_to_go_on(arguments: Namespace, words: list[str]) -> str:
 
 def run_train(arguments: Namespace) -> None:
     """Train from a preset into a folder, or go on with the run that is there."""
-    given, preset = vars(arguments), PRETRAINED[arguments.preset]
-    network = {name: given[name] for name in NETWORK if name in given}
-    config = dataclasses.replace(preset.config, **network)
-    recipe = preset.recipe | {name: given[name] for name in RECIPE if name in given}
-    check_recipe(**recipe)
     folder = arguments.out
-    free = arguments.resume or not (folder / MODEL).exists()
-    require(free, "a folder without a model, or --resume", str(folder))
     require(not folder.is_file(), "a folder for --out", f"the file {folder}")
+    there = os.path.lexists(folder / MODEL)
+    fits = arguments.resume or not there
+    require(fits, "a folder without a model, or --resume", str(folder))
+    config, recipe, start, seed = asked(vars(arguments), folder / MODEL, there)
+    check_recipe(**recipe)
+    if rank() == 0:
+        try_to_draw(folder)
     with process_group():
         pick_device(arguments.device)  # before the digits are read
         model = train_run(
@@ -78,33 +94,22 @@ def run_train(arguments: Namespace) -> None:
             load_mnist("train").images,
             config,
             recipe,
-            seed=arguments.seed,
+            seed=seed,
             resume=arguments.resume,
-            start=preset.start and load_pretrained(preset.start),
+            start=start,
+            report=line_per_epoch(recipe["epochs"]),
             device=arguments.device,
             compile=arguments.compile,
-            progress=sys.stderr.isatty(),
+            progress=has_terminal(),
         ).cpu()
     if rank() > 0:
         return
-    from vae_lib import plots  # seconds that the other commands do without
-
     rows = model.history.rows
-    write_atomically(folder / HISTORY, (json.dumps(rows, indent=1) + "\n").encode())
-    write_figure(plots.plot_history(rows), folder / "history.png")
-    samples = model.sample(60, generator=torch.Generator().manual_seed(0))
-    write_figure(plots.plot_images(samples, n_columns=12), folder / "samples.png")
+    write_results(folder, model)
     if arguments.json:
-        print(json.dumps({"folder": str(folder)} | rows[-1]))
+        show(json.dumps({"folder": str(folder)} | rows[-1]))
         return
-    print(f"{folder}: {len(rows)} epochs, training ELBO {rows[-1]['elbo']:.1f} nats")
-
-
-def write_figure(figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    content = io.BytesIO()
-    figure.savefig(content, dpi=120)
-    write_atomically(path, content.getvalue())
+    show(f"{folder}: {len(rows)} epochs, training ELBO {rows[-1]['elbo']:.1f} nats")
 
 
 def run_evaluate(arguments: Namespace) -> None:
@@ -114,7 +119,10 @@ def run_evaluate(arguments: Namespace) -> None:
         require(value >= 1, f"--{name.replace('_', '-')} >= 1", value)
     device = pick_device(arguments.device)
     model = find_model(arguments.model)
+    require(not isinstance(model, AutoEncoder), "a VAE", "an AutoEncoder: no log p(x)")
     recipe = model.record.get("recipe", {})
+    require(isinstance(recipe, dict), "a recipe that is a dict", recipe)
+    check_trained_on_mnist(model)
     images = as_trained(load_mnist("test").images, recipe)
     report = evaluate_elbo(model.to(device), images)
     few = images[: arguments.limit]
@@ -127,27 +135,40 @@ def run_evaluate(arguments: Namespace) -> None:
         "n_samples": arguments.n_samples,
         "pixels": "bits" if recipe.get("binarization") == "sample" else "grey",
     }
+    for name, value in result.items():
+        finite = isinstance(value, str) or math.isfinite(value)
+        require(finite, f"weights that give a finite {name}", value)
     if arguments.json:
-        print(json.dumps(result))
+        show(json.dumps(result))
         return
     about = f"{len(images):,} test digits in {result['pixels']}"
-    print(f"ELBO      {report.elbo:9.2f}  ({about})")
-    print(f"  E[log p(x|z)] {report.log_p_x_given_z:.2f}, KL {report.kl:.2f}")
+    show(f"ELBO      {report.elbo:9.2f}  ({about})")
+    show(f"  E[log p(x|z)] {report.log_p_x_given_z:.2f}, KL {report.kl:.2f}")
     about = f"{len(few):,} test digits, {arguments.n_samples} samples each"
-    print(f"log p(x)  {result['log_p_x']:9.2f} +- {error:.2f}  ({about})")
+    show(f"log p(x)  {result['log_p_x']:9.2f} +- {error:.2f}  ({about})")
+
+
+def check_trained_on_mnist(model: VAE) -> None:
+    """Raise ValueError if a run saved this model whose images were others."""
+    other = "this run was not trained on MNIST: evaluate it with evaluate_elbo"
+    if model.config.n_pixels != 784:
+        raise ValueError(f"{other} (it has {model.config.n_pixels} pixels)")
+    data = model.record.get("data", {})
+    if not is_known_among(data, lambda: load_mnist("train").images):
+        raise ValueError(other)
 
 
 def run_export(arguments: Namespace) -> None:
     """Write one network of a model to a new file."""
-    given = {"part": arguments.part, "dtype": arguments.dtype}
-    export_network(find_model(arguments.model), arguments.out, **given)
-    print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes")
+    model, out = find_model(arguments.model), arguments.out
+    export_network(model, out, part=arguments.part, dtype=arguments.dtype)
+    show(f"{out}: {out.stat().st_size:,} bytes")
 
 
 def find_model(name: str) -> VAE:
     """The model of this run folder, checkpoint file or shipped name."""
     path = Path(name)
-    if path.exists():
+    if name.strip() and path.exists():
         return load(path / MODEL if path.is_dir() else path)
     if name in PRETRAINED:
         return load_pretrained(name)
@@ -159,7 +180,7 @@ def run_data(arguments: Namespace) -> None:
     for split in ("train", "test"):
         images, labels = load_mnist(split)
         digits = " ".join(str(n) for n in labels.bincount().tolist())
-        print(f"{split:5} {len(images):,} digits, sound; of each kind: {digits}")
+        show(f"{split:5} {len(images):,} digits, sound; of each kind: {digits}")
 
 
 COMMANDS = {

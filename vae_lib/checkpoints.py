@@ -6,22 +6,26 @@ written beside its destination and put in place in one step, so that an interrup
 leaves the old file as it was.
 """
 
-import contextlib
 import dataclasses
-import hashlib
-import json
-import os
 from pathlib import Path
 from typing import NamedTuple
 
-from safetensors import SafetensorError
-from safetensors.torch import load as from_bytes
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from vae_lib.containers import pack, read_header, read_tensors
+from vae_lib.files import one_line, open_plain, parse_json, to_json, write_atomically
+from vae_lib.guards import require
+from vae_lib.kinds import (
+    EXTRA,
+    KINDS,
+    check_shapes,
+    check_weights,
+    described,
+    kind_of,
+    shapes_of,
+)
 from vae_lib.models import VAE, VAEConfig
 
-EXTRA = "extra/"  # before the names of tensors that are no weights
 FOLDER = Path(__file__).parent / "checkpoints"
 
 
@@ -90,67 +94,55 @@ def save(
 
     Weights and buffers are saved, the training history is not; record is what to
     remember with them, as JSON, and extra are tensors to keep beside them. Raises
-    OSError if the file cannot be written; an older file at path is then untouched.
+    OSError if the file cannot be written, ValueError if ``load`` would refuse it; an
+    older file at path is then untouched.
     """
-    config = json.dumps(dataclasses.asdict(model.config), sort_keys=True)
-    recorded = json.dumps(record or {}, sort_keys=True)
-    named = model.state_dict() | {EXTRA + key: t for key, t in (extra or {}).items()}
-    tensors = {name: t.cpu().contiguous() for name, t in named.items()}
-    sha256 = _content_sha256(config, recorded, tensors)
-    metadata = {"config": config, "record": recorded, "sha256": sha256}
-    write_atomically(path, to_bytes(tensors, metadata=metadata))
+    content, sha256 = to_content(model, record, extra)
+    write_atomically(path, content)
     return sha256
 
 
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file in one step: a reader finds the old content or the new, whole.
-
-    Raises OSError if it cannot be written; an older file at path is then untouched.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        why = error.strerror or error
-        raise OSError(f"{path} cannot be written, an older one stays: {why}") from error
-    finally:
-        with contextlib.suppress(OSError):  # it is gone, or the disk is read-only
-            temporary.unlink()
+def to_content(
+    model: VAE, record: dict | None = None, extra: dict[str, Tensor] | None = None
+) -> tuple[bytes, str]:
+    """What ``save`` writes, and its sha256; raises ValueError as ``save`` does."""
+    require(isinstance(model, VAE), "a VAE", type(model).__name__)
+    require(isinstance(record or {}, dict), "a record that is a dict", record)
+    weights = model.state_dict()
+    fields = dataclasses.asdict(model.config) | kind_of(model)
+    if type(model) in KINDS.values():  # others may need more than a configuration
+        check_shapes(type(model), model.config, shapes_of(weights))
+    check_weights(weights)
+    named = weights | {EXTRA + key: t for key, t in (extra or {}).items()}
+    texts = to_json(fields, "a configuration"), to_json(record or {}, "a record")
+    return pack(*texts, named)
 
 
-def load(path: str | Path) -> VAE:
+def load(path: str | Path, *, cls: type[VAE] | None = None) -> VAE:
     """The model saved at path, on the CPU, with its ``record`` and ``extra`` tensors.
 
-    Raises CheckpointError if the file is missing, damaged or not a checkpoint.
+    It is of the class that was saved; cls is that class if it is one of your own, made
+    of a VAEConfig alone. Raises CheckpointError if the file is missing, damaged, not a
+    checkpoint, or of another class.
     """
     try:
-        content = Path(path).read_bytes()  # once: a run may replace it at any moment
-        tensors = from_bytes(content)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is not a readable checkpoint: {error}") from None
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    metadata = header.get("__metadata__", {})
-    if not {"config", "record", "sha256"} <= metadata.keys():
-        raise CheckpointError(f"{path} is no checkpoint of this library")
-    sha256 = _content_sha256(metadata["config"], metadata["record"], tensors)
-    if sha256 != metadata["sha256"]:
+        with open_plain(path) as file:  # once: a run may replace it at any moment
+            header = read_header(file)
+            cls, config = described(header, cls)
+            tensors = read_tensors(file, header)
+        extra = {
+            name: tensors.pop(name) for name in list(tensors) if name.startswith(EXTRA)
+        }
+        check_weights(tensors)
+        record = parse_json(header.record)
+        require(isinstance(record, dict), "a record that is an object", record)
+    except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path} is damaged: expected sha256 {metadata['sha256']}, got {sha256}"
-        )
-    extra = {
-        name: tensors.pop(name) for name in list(tensors) if name.startswith(EXTRA)
-    }
-    try:
-        model = VAE(VAEConfig(**json.loads(metadata["config"])))
-        model.to(tensors["input_mean"].dtype).load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is of another version of vae_lib") from error
-    model.record = {**json.loads(metadata["record"]), "sha256": sha256}
+            f"{path} is not a readable checkpoint: {one_line(error)}"
+        ) from None
+    model = cls(config).to(tensors["input_mean"].dtype)
+    model.load_state_dict(tensors)
+    model.record = {**record, "sha256": header.sha256}
     model.extra = {name.removeprefix(EXTRA): extra[name] for name in extra}
     return model
 
@@ -167,11 +159,3 @@ def load_pretrained(name: str) -> VAE:
     if (found := model.record["sha256"]) != (expected := PRETRAINED[name].sha256):
         raise CheckpointError(f"{name}: expected sha256 {expected}, got {found}")
     return model
-
-
-def _content_sha256(config: str, record: str, tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(f"{config}\n{record}\n".encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()

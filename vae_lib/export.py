@@ -25,12 +25,13 @@ The mean image that the model subtracts from x is part of the encoder's first bi
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
-from vae_lib.checkpoints import write_atomically
+from vae_lib.files import write_atomically
 from vae_lib.guards import require
 from vae_lib.models import LOGVAR_BOUND, VAE
 
@@ -51,7 +52,7 @@ def export_network(
     path = Path(path)
     require(part in PARTS, f"part in {PARTS}", part)
     require(dtype in DTYPES, f"dtype in {DTYPES}", dtype)
-    if path.exists():
+    if os.path.lexists(path):  # also a link that leads nowhere
         raise FileExistsError(f"expected a new file, got {str(path)!r}, which exists")
     config = model.config
     content = {
@@ -86,11 +87,11 @@ def describe_layers(model: VAE, part: str, dtype: str) -> list[dict]:
     for layer in network:
         if not isinstance(layer, nn.Linear):
             continue
-        weight, bias = (p.detach().cpu().numpy() for p in (layer.weight, layer.bias))
-        bias = bias.astype("float64")
+        parameters = (layer.weight, layer.bias)
+        weight, bias = (p.detach().cpu().double().numpy() for p in parameters)
         if shift is not None:  # of the rounded weights, so that zero stays zero
             rounded = weight.astype(dtype).astype("float64")
-            bias = bias - rounded @ shift.cpu().numpy().astype("float64")
+            bias = bias - rounded @ shift.cpu().double().numpy()
             shift = None
         shape = {"n_in": layer.in_features, "n_out": layer.out_features}
         numbers = {"weight": to_base64(weight, dtype), "bias": to_base64(bias, dtype)}

@@ -12,6 +12,10 @@ from vae_lib.domains import number, one_of, require, whole
 
 SCHEDULES, OBJECTIVES = ("constant", "cosine"), ("elbo", "iwae")
 BITS = ("none", "sample")
+OUT_OF_MEMORY = (  # as torch says it on CUDA and MPS, Linux, Windows, in C++
+    *("out of memory", "allocate memory", "not enough memory", "bad_alloc"),
+    *("alloc_failed", "bad allocation"),
+)
 TERMS = ("log p(x|z)", "KL", "objective")
 
 
@@ -73,7 +77,8 @@ def pick_device(name: str) -> torch.device:
 def hold_interrupts() -> Iterator[Callable[[], bool]]:
     """Hold the first Ctrl-C back; yields a function that tells whether it came.
 
-    The second one acts at once. Only Python's main thread can hold it back.
+    The second one acts at once. Only Python's main thread can hold it back. Where it
+    is ignored, as in the background of a script, it stays ignored.
     """
     came = threading.Event()
     before = signal.getsignal(signal.SIGINT)
@@ -82,7 +87,8 @@ def hold_interrupts() -> Iterator[Callable[[], bool]]:
         came.set()
         signal.signal(signal.SIGINT, before)
 
-    if threading.current_thread() is not threading.main_thread() or before is None:
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    if elsewhere or before in (None, signal.SIG_IGN):
         yield came.is_set
         return
     signal.signal(signal.SIGINT, hold)
@@ -90,6 +96,14 @@ def hold_interrupts() -> Iterator[Callable[[], bool]]:
         yield came.is_set
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this says that there is too little memory, here or on a device."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(words in str(error).lower() for words in OUT_OF_MEMORY)
+    )
 
 
 def check_finite(model: nn.Module, sums: Tensor, epoch: int) -> None:

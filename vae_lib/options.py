@@ -4,111 +4,73 @@ Options of the network and the recipe have the names and defaults of the library
 """
 
 import argparse
-import difflib
 import inspect
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
+from vae_lib.arguments import (
+    DEVICES,
+    Parser,
+    device,
+    integer,
+    number_or_none,
+    one_of,
+    place,
+    widths,
+    yes_or_no,
+)
 from vae_lib.checkpoints import PRETRAINED
 from vae_lib.export import DTYPES, PARTS
 from vae_lib.guards import BITS, OBJECTIVES, SCHEDULES
 from vae_lib.models import ACTIVATIONS, LIKELIHOODS
 from vae_lib.training import train
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-OF_PRESET = argparse.SUPPRESS  # so that the arguments hold only what was given
-
-
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaints are one line."""
-
-    def error(self, message: str) -> None:
-        """Leave with exit code 2 and one line."""
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def unknown(text: str, names: Iterable[str]) -> str:
-    """What to say of a name that is none of these."""
-    close = difflib.get_close_matches(text, names, n=1, cutoff=0.7)  # gpu is no cpu
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"expected one of {', '.join(names)}, got {text!r}{hint}"
-
-
-def one_of(names: Iterable[str], text: str) -> str:
-    """The text, which must be one of these names."""
-    if text not in names:
-        raise argparse.ArgumentTypeError(unknown(text, names))
-    return text
-
-
-def device(text: str) -> str:
-    """One of DEVICES, with or without a number after a colon."""
-    one_of(DEVICES, text.partition(":")[0])
-    return text
-
-
-def integer(text: str) -> int:
-    """A whole number, far from the limit of torch's 64 bits."""
-    if abs(int(text)) >= 2**32:
-        raise argparse.ArgumentTypeError(f"expected less than 2**32, got {text}")
-    return int(text)
-
-
-def widths(text: str) -> tuple[int, ...]:
-    """Integers with commas between them, or the word none."""
-    return () if text == "none" else tuple(integer(part) for part in text.split(","))
-
-
-def number_or_none(text: str) -> float | None:
-    """A number, or the word none."""
-    return None if text == "none" else float(text)
-
-
-def yes_or_no(text: str) -> bool:
-    """Whether the word is yes."""
-    return one_of(("yes", "no"), text) == "yes"
-
+GIVEN = argparse.SUPPRESS  # the arguments hold these only where they are given
+PRESET = "mnist-2d"
 
 # Options by their names in the library: type or choices, metavar, default, help.
 # A bool is a switch; an option whose default is None must be given.
 DEVICE = {"device": (device, "NAME", "auto", f"where to compute: {', '.join(DEVICES)}")}
 TRAIN = {
-    "out": (Path, "RUN", None, "folder for the results, made if missing"),
-    "preset": (PRETRAINED, "NAME", "mnist-2d", "network and recipe to start from"),
-    "resume": (bool, "", False, "go on with the model in RUN; start afresh if none"),
-    "seed": (integer, "N", 0, "the same seed gives the same bits on one machine"),
+    "out": (place, "RUN", None, "folder for the results, made if missing"),
+    "preset": (PRETRAINED, "NAME", GIVEN, f"network and recipe (default: {PRESET})"),
+    "resume": (bool, "", False, "go on with the run in RUN as it is; afresh if none"),
+    "seed": (integer, "N", GIVEN, "same seed, same bits on one machine (default: 0)"),
     "compile": (bool, "", False, "compile each step: a wait that may pay in the end"),
     "json": (bool, "", False, "print the folder and the last epoch as JSON"),
 }
 NETWORK = {
-    "latent_dim": (integer, "J", OF_PRESET, "dimensions of z"),
-    "hidden_dims": (widths, "N,N", OF_PRESET, "widths of the hidden layers, or none"),
-    "activation": (ACTIVATIONS, "NAME", OF_PRESET, "function between the layers"),
-    "likelihood": (LIKELIHOODS, "NAME", OF_PRESET, "p(x|z) of a pixel"),
-    "noise_std": (float, "STD", OF_PRESET, "standard deviation of gaussian pixels"),
-    "learn_noise": (yes_or_no, "yes|no", OF_PRESET, "train that deviation as well"),
+    "latent_dim": (integer, "J", GIVEN, "dimensions of z"),
+    "hidden_dims": (widths, "N,N", GIVEN, "widths of the hidden layers, or none"),
+    "activation": (ACTIVATIONS, "NAME", GIVEN, "function between the layers"),
+    "likelihood": (LIKELIHOODS, "NAME", GIVEN, "p(x|z) of a pixel"),
+    "noise_std": (float, "STD", GIVEN, "standard deviation of gaussian pixels"),
+    "learn_noise": (yes_or_no, "yes|no", GIVEN, "train that deviation as well"),
 }
 RECIPE = {
-    "epochs": (integer, "N", OF_PRESET, "passes over the digits"),
-    "batch_size": (integer, "N", OF_PRESET, "images per step"),
-    "lr": (float, "LR", OF_PRESET, "Adam's step size, at its highest"),
-    "schedule": (SCHEDULES, "NAME", OF_PRESET, "course of the step size"),
-    "warmup": (float, "N", OF_PRESET, "epochs in which the step size rises from zero"),
-    "beta": (float, "BETA", OF_PRESET, "weight of the KL in the elbo objective"),
-    "objective": (OBJECTIVES, "NAME", OF_PRESET, "bound that is raised"),
-    "n_samples": (integer, "K", OF_PRESET, "draws of z per image and step"),
-    "binarization": (BITS, "NAME", OF_PRESET, "bits for grey, anew in each batch"),
-    "clip_norm": (number_or_none, "NORM", OF_PRESET, "greatest gradient norm, or none"),
+    "epochs": (integer, "N", GIVEN, "passes over the digits"),
+    "batch_size": (integer, "N", GIVEN, "images per step"),
+    "lr": (float, "LR", GIVEN, "Adam's step size, at its highest"),
+    "schedule": (SCHEDULES, "NAME", GIVEN, "course of the step size"),
+    "warmup": (float, "N", GIVEN, "epochs in which the step size rises from zero"),
+    "beta": (float, "BETA", GIVEN, "weight of the KL in the elbo objective"),
+    "objective": (OBJECTIVES, "NAME", GIVEN, "bound that is raised"),
+    "n_samples": (integer, "K", GIVEN, "draws of z per image and step"),
+    "binarization": (BITS, "NAME", GIVEN, "bits for grey, anew in each batch"),
+    "clip_norm": (number_or_none, "NORM", GIVEN, "greatest gradient norm, or none"),
 }
+GOING_ON = """
+With --resume the options are those of the run; others may be given if they agree, and
+--epochs N gives it more: a constant step size goes on, a cosine starts anew over the
+new epochs when the run is done."""
 EVALUATE = {
     "n_samples": (integer, "K", 100, "draws of z per image for log p(x)"),
     "limit": (integer, "N", 1000, "log p(x) of the first N test digits only"),
     "json": (bool, "", False, "print JSON"),
 }
 EXPORT = {
-    "out": (Path, "FILE", None, "new file: JSON, or a script for a page if named .js"),
+    "out": (place, "FILE", None, "new file: JSON, or a script for a page if named .js"),
     "part": (PARTS, "NAME", "decoder", "which of the two networks"),
     "dtype": (DTYPES, "NAME", "float32", "type of the numbers in the file"),
 }
@@ -122,9 +84,10 @@ def make_parser() -> Parser:
     about = "train a VAE on the 60,000 training digits into a folder"
     examples = ("--out my-run", "--out my-run --resume", "--out wide --latent-dim 10")
     command = add_command(commands, "train", about, examples)
+    command.description += GOING_ON
     command.epilog += f"\n\npresets:\n{describe_presets()}"
     add_options(command, TRAIN | DEVICE)
-    about = "The default of each option is the preset's; see below."
+    about = "The default of each option is the preset's, see below, or that of the run."
     for title, table in (("network", NETWORK), ("recipe", RECIPE)):
         add_options(command.add_argument_group(title, about), table)
 
@@ -172,7 +135,7 @@ def add_options(group, table: dict[str, tuple]) -> None:
             continue
         if not callable(kind):
             kind, about = partial(one_of, kind), f"{about}: {', '.join(kind)}"
-        if default not in (None, OF_PRESET):
+        if default not in (None, GIVEN):
             about += " (default: %(default)s)"
         values = {"type": kind, "metavar": metavar, "default": default, "help": about}
         group.add_argument(option, required=default is None, **values)

@@ -167,6 +167,7 @@ def train(
             step_size = partial(scheduled_lr, *course, number)
             sums = run_epoch(step_size, epoch)
             if len(sums) < math.ceil(len(images) / recipe["batch_size"]):
+                check_finite(model, sums, epoch=len(history.rows) + 1)
                 if save is not None and n_processes() == 1:  # else each has its share
                     save(model)
                 raise KeyboardInterrupt

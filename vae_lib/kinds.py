@@ -1,0 +1,74 @@
+"""Which class of model a file holds, and whether its shapes are that class's.
+
+The name stands in the configuration; a file without one holds a VAE. Shapes are held
+against a model without memory before any of that size is made.
+"""
+
+import torch
+from torch import Tensor
+
+from vae_lib.autoencoder import AutoEncoder
+from vae_lib.containers import Header
+from vae_lib.files import parse_json
+from vae_lib.guards import require
+from vae_lib.models import VAE, VAEConfig
+
+KINDS = {"VAE": VAE, "AutoEncoder": AutoEncoder}
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+MOST_LAYERS = 1000  # torch takes minutes to fill more of them
+EXTRA = "extra/"  # before the names of tensors that are no weights
+
+
+def kind_of(model: VAE) -> dict[str, str]:
+    """What a file adds to the configuration; raises ValueError if it would mislead."""
+    cls, name = type(model), type(model).__name__
+    require(KINDS.get(name, cls) is cls, f"another name than {name} for a class", cls)
+    return {} if cls is VAE else {"kind": name}
+
+
+def described(header: Header, cls: type[VAE] | None) -> tuple[type[VAE], VAEConfig]:
+    """The class and the configuration that a header names, if the shapes are theirs.
+
+    Nothing of that size is made. Raises ValueError if they are not, or if the class is
+    not cls, or is unknown.
+    """
+    fields = parse_json(header.config)
+    try:
+        name = fields.pop("kind", VAE.__name__)
+        known = KINDS if cls is None else {cls.__name__: cls}
+        require(name in known, f"a model of class {' or '.join(known)}", name)
+        config = VAEConfig(**fields)
+    except (AttributeError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"of another version of vae_lib: {error}") from error
+    weights = {n: s for n, s in header.shapes.items() if not n.startswith(EXTRA)}
+    check_shapes(known[name], config, weights)
+    return known[name], config
+
+
+def check_shapes(cls: type[VAE], config: VAEConfig, shapes: dict[str, tuple]) -> None:
+    """Raise ValueError unless a model of this class and configuration has these."""
+    n_layers = len(config.hidden_dims)
+    require(n_layers <= MOST_LAYERS, f"at most {MOST_LAYERS} hidden layers", n_layers)
+    try:
+        with torch.device("meta"):  # shapes without memory
+            expected = shapes_of(cls(config).state_dict())
+    except (TypeError, RuntimeError, ArithmeticError) as error:
+        raise ValueError(f"expected widths that layers can have: {error}") from error
+    for name in expected | shapes:
+        want, got = expected.get(name), shapes.get(name)
+        require(want == got, f"{name!r} of shape {want} by its configuration", got)
+
+
+def shapes_of(weights: dict[str, Tensor]) -> dict[str, tuple]:
+    """The shape of each tensor."""
+    return {name: tuple(tensor.shape) for name, tensor in weights.items()}
+
+
+def check_weights(weights: dict[str, Tensor]) -> None:
+    """Raise ValueError unless all are finite, and floats of one type."""
+    dtype = weights["input_mean"].dtype
+    require(dtype in DTYPES, f"weights of a type among {DTYPES}", dtype)
+    for name, weight in weights.items():
+        of_type = weight.dtype == dtype or not weight.is_floating_point()
+        require(of_type, f"{name} of {dtype} as the others", weight.dtype)
+        require(bool(weight.isfinite().all()), f"finite numbers in {name}", "others")
