@@ -227,9 +227,11 @@ def test_a_chapter_is_graded_and_patched_tests_earn_nothing(tmp_path):
     star = "from torch import *\n" + solutions["closed-form"]
     hand_in(folder, "star", answered(notebook, solutions | {"closed-form": star}))
     found = grades(folder)
-    for student in ("right", "star"):
-        assert found[student]["sum"] == found[student]["of"] == "10"
-        assert found[student]["remarks"] == ""
+    assert found["right"]["sum"] == found["right"]["of"] == "10"
+    assert found["right"]["remarks"] == ""
+    # The last answer's own ``range`` is torch's by then, as it was at home.
+    assert found["star"]["sum"] == "8" and found["star"]["std-for-price"] == "0"
+    assert found["star"]["remarks"].startswith("not Python's own: abs, all, ")
     assert found["friendly"]["closed-form"] == "0"
     assert found["friendly"]["general"] == "3"
     assert found["patcher"]["sum"] == "0"
