@@ -285,7 +285,7 @@ def test_resume_alone_takes_the_options_of_the_run(run, tmp_path):
     for words, said in (
         (("--seed", 6), "seed = 6, got 'seed = 5'"),
         (("--schedule", "cosine"), "schedule = 'cosine'"),
-        (("--preset", "mnist-20d"), "latent_dim = 20, got latent_dim = 2"),
+        (("--preset", "mnist-20d"), "hidden_dims = [224, 160], got hidden_dims = [4]"),
         (("--epochs", 1), "epochs = 1 or fewer"),
     ):
         code, out, err = run(*again, *words)
