@@ -26,7 +26,7 @@ def deep():
 WORK = {
     "result": (lambda: ["a remark"], ["a remark"]),
     "error": (broken, ["not graded: ValueError: a\nb"]),
-    "recursion": (deep, ["not graded: RecursionError: maximum recursion depth"]),
+    "recursion": (deep, ["not graded: "]),  # by an error of Python's choice
     "memory": (lambda: [len(bytearray(5 * 2**30))], ["memory: of the grader"]),
     "end": (lambda: os._exit(0), ["the grader's process died"]),
     "signal": (

@@ -48,6 +48,7 @@ PARTS = {  # no doors: train puts them together, of what it has checked
     *("steps.Epoch", "steps.TrainingHistory", "steps.bound_and_sums"),
     "steps.forget_negligible",
     *("steps.scheduled_lr", "guards.check_finite", "guards.hold_interrupts"),
+    "guards.is_out_of_memory",
     *("guards.NonFiniteLossError", "plots.styled", "models.VAEOutput"),
     *("models.VAEOutput.log_w", "evaluation.ElboReport", "data.ImageSet"),
     *("autoencoder.AutoEncoder",),  # its constructor is that of VAE

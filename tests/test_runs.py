@@ -390,7 +390,7 @@ def test_a_model_that_no_run_saved_does_not_go_on(images, tmp_path, refuses):
         ({"validation": torch.rand(5, 7)}, "(5, 7)"),
         ({"device": "abacus"}, "abacus"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
 def test_what_could_not_be_saved_or_kept_is_refused_before_a_folder_is_made(
     changes, said, images, tmp_path, steps, refuses
