@@ -7,6 +7,7 @@ finds the fault that is put into a page on purpose.
 import os
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from threading import Thread
 from urllib.parse import quote, unquote
 
@@ -14,6 +15,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ALARMS
 from playwright.sync_api import expect
+from pypdf import PdfReader
 from test_site import PAGES, SITE, anchors
 
 from tools.browser import MATHS_IS_SET, wait_until
@@ -68,6 +70,7 @@ def unfit_for_paper(page):
     """Words that are pale, and boxes that are dark, when the page is printed."""
     page.emulate_media(media="print")
     faults = page.evaluate("""() => {
+        dispatchEvent(new Event("beforeprint"));
         const faults = [], seen = new Set();
         const light = colour => {
             const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number);
@@ -90,9 +93,10 @@ def unfit_for_paper(page):
                         + ` class="${box.className}">`);
             }
         }
+        dispatchEvent(new Event("afterprint"));
         return faults;
     }""")
-    page.emulate_media(media="screen")
+    page.emulate_media(media="null")
     return faults
 
 
@@ -106,6 +110,9 @@ def sticking_out(page):
         const root = document.scrollingElement, faults = [];
         if (root.scrollWidth > root.clientWidth)
             faults.push(`the page is ${root.scrollWidth} px wide`);
+        for (const element of document.querySelectorAll(".prev-next-area *"))
+            if (element.getBoundingClientRect().right > root.clientWidth)
+                faults.push(`beyond the edge: ${element.outerHTML.slice(0, 80)}`);
         const article = document.querySelector("article") ?? document.body;
         const content = "mjx-mi, mjx-mo, mjx-mn, mjx-mtext, img, canvas, td, th, pre";
         for (const element of article.querySelectorAll(content)) {
@@ -287,10 +294,11 @@ def test_everything_has_its_place(page, width):
     none(sticking_out(page) + stray_signs(page) + covered_words(page))
 
 
-def test_a_dark_page_is_printed_dark_on_white(page):
-    show(page, 1300, "dark")
-    none(unfit_for_paper(page))
-    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+def test_text_may_be_twice_as_large(page):
+    show(page, 640, "light")
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    none(sticking_out(page))
+    page.evaluate("document.documentElement.style.fontSize = ''")
 
 
 def test_maths_is_set(page):
@@ -418,6 +426,23 @@ def test_search_answers_whatever_is_asked(open_page, words):
     none([link.inner_text() for link in links if "undefined" in link.inner_text()])
     assert all(local_file(link.get_attribute("href") or "") for link in links)
     none(alarms(page))
+    page.context.close()
+
+
+def printed(page):
+    """What stands on each sheet of paper, colours included."""
+    sheets = PdfReader(BytesIO(page.pdf(print_background=True))).pages
+    return [sheet.get_contents().get_data() for sheet in sheets]
+
+
+@pytest.mark.parametrize("name", ["book/07-vae", "notebooks/07-vae", "book/api"])
+def test_a_dark_page_is_printed_dark_on_white(open_page, name):
+    page = open_page(SITE / f"{name}.html", theme="dark")
+    none(unfit_for_paper(page))
+    dark = printed(page)
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    show(page, 1300, "light")
+    assert dark == printed(page)
     page.context.close()
 
 

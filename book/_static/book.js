@@ -2,15 +2,12 @@
 (() => {
   const page = document.documentElement.dataset;
   let shown;
-  function onPaper() {
+  addEventListener("beforeprint", () => {
     shown ??= page.theme;
     page.theme = "light";
-  }
-  function onScreen() {
+  });
+  addEventListener("afterprint", () => {
     page.theme = shown ?? page.theme;
     shown = undefined;
-  }
-  addEventListener("beforeprint", onPaper);
-  addEventListener("afterprint", onScreen);
-  matchMedia("print").addEventListener("change", ({ matches }) => matches ? onPaper() : onScreen());
+  });
 })();
