@@ -132,9 +132,7 @@ def open_page(browser):
     errors of scripts, requests that fail, and every request that leaves the disk;
     ``page.requests`` the addresses of all that is loaded.
     """
-    from playwright.sync_api import TimeoutError
-
-    from tools.browser import MATHS_IS_SET
+    from tools.browser import MATHS_IS_SET, wait_until
 
     contexts = []
 
@@ -161,7 +159,7 @@ def open_page(browser):
         record(page)
         page.goto(file.as_uri() + query)
         try:
-            page.wait_for_function(MATHS_IS_SET, timeout=15_000)
+            wait_until(page, MATHS_IS_SET, seconds=15)
         except TimeoutError:
             page.problems.append("maths: not set within 15 seconds")
         return page

@@ -4,6 +4,7 @@ from statistics import median
 
 from axe_playwright_python.sync_playwright import Axe
 
+from tools.browser import wait_until
 from tools.notebooks import ROOT
 
 BOOK = ROOT / "_build" / "html" / "book"
@@ -27,9 +28,10 @@ class LiveFigure:
         self.loaded_before = self.loaded
         self.box.scroll_into_view_if_needed()
         self.body = self.box.locator(".live-body")
-        page.wait_for_function(
+        wait_until(
+            page,
             "name => document.getElementById(name).querySelector('.live-body')?.live",
-            arg=name,
+            name,
         )
 
     @property

@@ -4,20 +4,27 @@ Each check takes an open page and lists its faults; the pages have none, and eve
 finds the fault that is put into a page on purpose.
 """
 
-from urllib.parse import unquote
+import os
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from threading import Thread
+from urllib.parse import quote, unquote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from conftest import ALARMS
 from playwright.sync_api import expect
+from pypdf import PdfReader
 from test_site import PAGES, SITE, anchors
 
-from tools.browser import MATHS_IS_SET
+from tools.browser import MATHS_IS_SET, wait_until
 from tools.measure_site import local_file, weight
 
 pytestmark = pytest.mark.book
 
 ALL_PAGES = [*PAGES, SITE / "search.html", *SITE.glob("404.html")]
-WIDTHS = (1300, 375)
+WIDTHS = (1300, 375, 320)
 RULES = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
     "rules": {"label-content-name-mismatch": {"enabled": True}},
@@ -59,6 +66,40 @@ def show(page, width, theme):
     )
 
 
+def unfit_for_paper(page):
+    """Words that are pale, and boxes that are dark, when the page is printed."""
+    page.emulate_media(media="print")
+    faults = page.evaluate("""() => {
+        dispatchEvent(new Event("beforeprint"));
+        const faults = [], seen = new Set();
+        const light = colour => {
+            const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number);
+            const [R, G, B] = [r, g, b].map(v => 255 - a * (255 - v)).map(v => v / 255)
+                .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * R + 0.7152 * G + 0.0722 * B;
+        };
+        const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        while (texts.nextNode()) {
+            const { data, parentElement } = texts.currentNode;
+            if (!data.trim() || !parentElement.checkVisibility()) continue;
+            const { color } = getComputedStyle(parentElement);
+            if (1.05 / (light(color) + 0.05) < 4)
+                faults.push(`pale, ${color}: ${data.trim().slice(0, 60)}`);
+            let box = parentElement;
+            for (; box && !seen.has(box); seen.add(box), box = box.parentElement) {
+                const { backgroundColor } = getComputedStyle(box);
+                if (light(backgroundColor) < 0.8)
+                    faults.push(`dark, ${backgroundColor}: <${box.tagName}`
+                        + ` class="${box.className}">`);
+            }
+        }
+        dispatchEvent(new Event("afterprint"));
+        return faults;
+    }""")
+    page.emulate_media(media="null")
+    return faults
+
+
 def none(faults):
     assert not faults, "\n" + "\n".join(faults)
 
@@ -69,6 +110,9 @@ def sticking_out(page):
         const root = document.scrollingElement, faults = [];
         if (root.scrollWidth > root.clientWidth)
             faults.push(`the page is ${root.scrollWidth} px wide`);
+        for (const element of document.querySelectorAll(".prev-next-area *"))
+            if (element.getBoundingClientRect().right > root.clientWidth)
+                faults.push(`beyond the edge: ${element.outerHTML.slice(0, 80)}`);
         const article = document.querySelector("article") ?? document.body;
         const content = "mjx-mi, mjx-mo, mjx-mn, mjx-mtext, img, canvas, td, th, pre";
         for (const element of article.querySelectorAll(content)) {
@@ -250,6 +294,13 @@ def test_everything_has_its_place(page, width):
     none(sticking_out(page) + stray_signs(page) + covered_words(page))
 
 
+def test_text_may_be_twice_as_large(page):
+    show(page, 640, "light")
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    none(sticking_out(page))
+    page.evaluate("document.documentElement.style.fontSize = ''")
+
+
 def test_maths_is_set(page):
     none(unset_maths(page))
 
@@ -317,6 +368,84 @@ def test_theme_switches_and_is_remembered(browser):
     page.context.close()
 
 
+REFUSED = (
+    "Object.defineProperty(window, '{}', {{ get() {{ {} }}, configurable: true }})"
+)
+STORES = {
+    "refused": "throw new DOMException('denied', 'SecurityError')",
+    "missing": "return null",
+    "full": "return { getItem: () => null, setItem() { throw Error('full') } }",
+}
+
+
+@pytest.mark.parametrize("trouble", STORES)
+def test_theme_switches_where_nothing_can_be_kept(browser, trouble):
+    page = browser.new_page(viewport={"width": 1300, "height": 900})
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    for store in ("localStorage", "sessionStorage"):
+        page.add_init_script(REFUSED.format(store, STORES[trouble]))
+    for name in ("book/07-vae", "search"):
+        page.goto((SITE / f"{name}.html").as_uri() + "?q=evidence")
+        seen = set()
+        for _ in range(3):
+            page.locator(".theme-switch-button:visible").click()
+            seen.add(page.evaluate("document.documentElement.dataset.theme"))
+        assert seen == {"light", "dark"}
+    expect(page.locator("#search-results li").first).to_be_visible()
+    assert not problems
+    page.context.close()
+
+
+ODD = [
+    *("constructor", "__proto__", "toString", "hasOwnProperty", "valueOf", "prototype"),
+    *("__defineGetter__", "constructor __proto__", "-constructor", "undefined", "null"),
+    *(
+        " ",
+        "%",
+        "\\",
+        "*",
+        "(",
+        "[a-",
+        "<b>",
+        "&amp;",
+        "😀",
+        "a",
+        "the",
+        "42",
+        "x" * 5000,
+    ),
+]
+
+
+@pytest.mark.parametrize("words", ODD, ids=lambda words: ascii(words[:30]))
+def test_search_answers_whatever_is_asked(open_page, words):
+    page = open_page(SITE / "search.html", query=f"?q={quote(words)}")
+    expect(page.locator("#search-results h2")).to_have_text("Search Results")
+    links = page.locator("#search-results li a").all()
+    none([link.inner_text() for link in links if "undefined" in link.inner_text()])
+    assert all(local_file(link.get_attribute("href") or "") for link in links)
+    none(alarms(page))
+    page.context.close()
+
+
+def printed(page):
+    """What stands on each sheet of paper, colours included."""
+    sheets = PdfReader(BytesIO(page.pdf(print_background=True))).pages
+    return [sheet.get_contents().get_data() for sheet in sheets]
+
+
+@pytest.mark.parametrize("name", ["book/07-vae", "notebooks/07-vae", "book/api"])
+def test_a_dark_page_is_printed_dark_on_white(open_page, name):
+    page = open_page(SITE / f"{name}.html", theme="dark")
+    none(unfit_for_paper(page))
+    dark = printed(page)
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    show(page, 1300, "light")
+    assert dark == printed(page)
+    page.context.close()
+
+
 def test_search_finds_every_term_of_the_glossary(open_page):
     glossary = open_page(SITE / "book" / "glossary.html")
     terms = glossary.evaluate("""[...document.querySelectorAll("dl.glossary dt")]
@@ -350,7 +479,7 @@ def test_a_link_shows_its_place_however_late_the_formulas(open_page, name, width
     page = open_page(SITE / "book" / "index.html", width=width)
     page.emulate_media(reduced_motion="no-preference")  # the theme scrolls smoothly
     page.goto((SITE / "book" / f"{name}.html").as_uri() + "#checked-by-machine")
-    page.wait_for_function(MATHS_IS_SET)
+    wait_until(page, MATHS_IS_SET)
     page.evaluate(SETTLED)
     assert 0 <= page.locator("#checked-by-machine").bounding_box()["y"] < 100
 
@@ -368,6 +497,128 @@ def test_a_link_shows_its_place_however_late_the_formulas(open_page, name, width
 def test_first_view_is_light(open_page, name):
     page = open_page(SITE / f"{name}.html")
     assert weight(page.requests) < 1.5e6
+
+
+ELSEWHERE = "https://example.org/"
+FORBIDDEN = {
+    "img-src": f"new Image().src = '{ELSEWHERE}'",
+    "connect-src": f"fetch('{ELSEWHERE}').catch(() => {{}})",
+    "script-src-elem": f"add('script', {{ src: '{ELSEWHERE}' }})",
+    "script-src-elem ": "add('script', { textContent: 'window.ran = true' })",
+    "script-src-attr": "add('b', {}).setAttribute('onclick', 'window.ran = true')",
+    "script-src": "setTimeout(() => Function('window.ran = true')())",
+    "style-src-elem": f"add('link', {{ rel: 'stylesheet', href: '{ELSEWHERE}' }})",
+    "font-src": f"new FontFace('f', 'url({ELSEWHERE})').load().catch(() => {{}})",
+    "frame-src": f"add('iframe', {{ src: '{ELSEWHERE}' }})",
+    "object-src": f"add('object', {{ data: '{ELSEWHERE}' }})",
+    "media-src": f"add('video', {{ src: '{ELSEWHERE}' }})",
+    "form-action": f"add('form', {{ action: '{ELSEWHERE}' }}).submit()",
+    "base-uri": f"add('base', {{ href: '{ELSEWHERE}' }})",
+}
+TRY = """() => new Promise(done => {
+    const add = (tag, values) => {
+        const element = Object.assign(document.createElement(tag), values);
+        document.body.append(element);
+        return element;
+    };
+    document.addEventListener("securitypolicyviolation",
+        ({ effectiveDirective }) => done(effectiveDirective));
+    ACT;
+    document.querySelector("body > b")?.click();
+    setTimeout(() => done("nothing was refused"), 3000);
+})"""
+
+
+@pytest.mark.parametrize("rule", FORBIDDEN)
+def test_policy_refuses_what_no_page_does(index, rule):
+    act = TRY.replace("ACT", FORBIDDEN[rule])
+    assert index.evaluate(act) == rule.strip()
+    assert not index.evaluate("window.ran")
+
+
+@pytest.fixture(params=["Bücher #1, 100 %25?", "a+b & 'c' \"d\" [e]"])
+def odd_place(request, tmp_path):
+    """The site in a folder whose name an address cannot hold as it is."""
+    if os.name == "nt":
+        pytest.skip("Windows has no such names")
+    (tmp_path / request.param).symlink_to(SITE)
+    return tmp_path / request.param
+
+
+def test_site_works_wherever_it_lies(open_page, odd_place):
+    page = open_page(odd_place / "book" / "index.html")
+    page.locator(".bd-sidebar-primary a[href='07-vae.html']").click()
+    wait_until(page, MATHS_IS_SET)
+    figure = page.locator(".admonition.live").first
+    figure.scroll_into_view_if_needed()
+    expect(figure.locator("canvas").first).to_be_visible()
+    page.goto((odd_place / "search.html").as_uri() + "?q=evidence")
+    page.locator("#search-results li a").first.click()
+    expect(page.locator("article h1")).to_be_visible()
+    none(alarms(page))
+    page.context.close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server that lends fonts to frames, as that of GitHub Pages does."""
+
+    def end_headers(self) -> None:
+        self.send_header("Access-Control-Allow-Origin", "*")
+        super().end_headers()
+
+    def log_message(self, *words) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def address():
+    """The site on a server of this machine."""
+    handler = partial(Quiet, directory=SITE)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_site_works_in_a_frame_that_may_keep_nothing(browser, address):
+    page = browser.new_page(viewport={"width": 1300, "height": 900})
+    source = f"{address}/book/07-vae.html"
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda m: m.type in ALARMS and problems.append(m.text))
+    page.set_content(
+        f"<iframe sandbox='allow-scripts' width=1250 height=850 src='{source}'>"
+    )
+    inside = page.frame_locator("iframe")
+    inside.locator(".theme-switch-button:visible").click()
+    figure = inside.locator(".admonition.live").first
+    figure.scroll_into_view_if_needed()
+    expect(figure.locator("canvas").first).to_be_visible()
+    expect(inside.locator("mjx-container").first).to_be_visible()
+    none(problems)
+    page.context.close()
+
+
+def test_page_without_scripts_says_what_is_missing(browser):
+    page = browser.new_page(java_script_enabled=False)
+    page.goto((SITE / "book" / "03-elbo.html").as_uri())
+    expect(page.locator(".no-script")).to_contain_text("TeX source")
+    expect(page.locator(".proof").first).to_be_visible()
+    page.context.close()
+
+
+def test_formulas_are_read_aloud_from_disk(open_page):
+    page = open_page(SITE / "book" / "03-elbo.html")
+    page.evaluate("""() => {
+        const { pool } = MathJax.startup.document.menu.menu;
+        pool.lookup("explorer").setValue(true);
+    }""")
+    formula = "mjx-container [data-semantic-speech]"
+    spoken = page.locator(formula).first
+    spoken.wait_for(state="attached")
+    assert "Subscript theta" in spoken.get_attribute("data-semantic-speech")
+    none(alarms(page))
+    page.context.close()
 
 
 PUT = "document.querySelector('article').insertAdjacentHTML('beforeend', `{}`)"
@@ -397,6 +648,8 @@ DEFECTS = [
         "<style>.admonition-title::after { content: 'x' }</style><div class='toggle'>"
         "<p class='admonition-title'>y<button class='toggle-button'></button>",
     ),
+    (unfit_for_paper, PUT, "<p style='color: #bbb'>pale</p>"),
+    (unfit_for_paper, PUT, "<pre style='background: #333'>dark</pre>"),
     (alarms, "console.{}('told')", "error"),
     (alarms, "console.{}('told')", "warn"),
     (alarms, "setTimeout({})", "() => { throw Error('thrown') }"),

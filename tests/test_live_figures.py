@@ -10,6 +10,7 @@ import torch
 from live_figure import BOOK, LiveFigure
 from torch.distributions import Normal, kl_divergence
 
+from tools.browser import wait_until
 from vae_lib.distributions import gaussian_kl, reparameterize
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.objectives import effective_beta
@@ -97,9 +98,10 @@ def test_figure_follows_a_change_of_theme(open_page):
     picture = "canvas => canvas.toDataURL()"
     before = figure.canvas().evaluate(picture)
     figure.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    figure.page.wait_for_function(
+    wait_until(
+        figure.page,
         "before => document.querySelector('.live-body canvas').toDataURL() !== before",
-        arg=before,
+        before,
     )
 
 

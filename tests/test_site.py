@@ -14,6 +14,7 @@ pytestmark = pytest.mark.book
 
 SITE = ROOT / "_build" / "html"
 SOURCES = [*(ROOT / "book").glob("*.md"), *NOTEBOOKS.rglob("*.ipynb")]
+MATHJAX = SITE / "_static" / "mathjax" / "LICENSE.txt"
 PAGES = sorted(
     SITE / path.relative_to(ROOT).with_suffix(".html") for path in SOURCES
 ) + [SITE / "genindex.html"]
@@ -59,6 +60,30 @@ def test_scripts_do_not_hold_up_the_page(page):
     for script in page.head.find_all("script", src=True):
         at_once = "documentation_options" in script["src"]  # used by the next line
         assert script.has_attr("defer") or at_once, script
+
+
+def test_policy_comes_before_all_that_it_is_to_hold_for(page):
+    policy = page.head.find_all(True)[1]
+    assert policy["http-equiv"] == "Content-Security-Policy"
+
+
+def test_licences_are_at_hand(path, page):
+    links = [link["href"] for link in page.select("footer .licences a")]
+    found = [(path.parent / link).resolve() for link in links]
+    assert found == [SITE / "LICENSE.txt", SITE / "LICENSE-CONTENT.txt", MATHJAX]
+
+
+def test_licences_are_whole():
+    for name in ("LICENSE", "LICENSE-CONTENT"):
+        assert (SITE / f"{name}.txt").read_text("utf-8") == (ROOT / name).read_text()
+    text = MATHJAX.read_text("utf-8")
+    assert "Apache License" in text and "END OF TERMS AND CONDITIONS" in text
+
+
+def test_site_weighs_what_its_readers_need():
+    files = [path for path in SITE.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 30e6
+    assert not {".map", ".po", ".mo"} & {path.suffix for path in files}
 
 
 def test_stylesheets_load_nothing_from_elsewhere():

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tools import slides
 
@@ -99,3 +100,20 @@ def test_a_number_comes_from_the_record_of_its_model(tmp_path):
     value = load_pretrained("mnist-2d").record["test_elbo"]
     filled = slides.filled("{{mnist-2d.test_elbo}}", tmp_path)
     assert float(filled.replace("−", "-")) == pytest.approx(value, abs=0.005)
+
+
+def test_window_of_the_speaker_shows_the_notes(page):
+    page.evaluate("Reveal.slide(0)")
+    with page.expect_popup() as opened:
+        page.keyboard.press("s")
+    notes = opened.value.locator(".speaker-controls-notes .value")
+    expect(notes).to_contain_text("min.")
+    opened.value.close()
+    assert not page.problems
+
+
+def test_slides_ask_nobody_and_carry_the_licence_of_their_formulas(lecture, page):
+    policy = page.locator("meta[http-equiv='Content-Security-Policy']")
+    assert "connect-src 'none'" in policy.get_attribute("content")
+    licence = lecture.parent / "_static" / "mathjax" / "LICENSE.txt"
+    assert "Apache License" in licence.read_text("utf-8")

@@ -10,10 +10,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Error, Playwright, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
 
 NAMES = ("chromium", "google-chrome", "google-chrome-stable", "chromium-browser")
 CHANNELS = ("chrome", "msedge")  # Playwright knows where macOS and Windows keep them
@@ -74,6 +75,21 @@ def found() -> str:
             return ""
         browser.close()
         return name
+
+
+def wait_until(page: Page, condition: str, arg=None, seconds: float = 30) -> None:
+    """Wait until JavaScript's condition holds on the page.
+
+    Playwright's own wait_for_function calls eval, which the pages' policy refuses.
+
+    Raises:
+        TimeoutError: if it takes longer than ``seconds``.
+    """
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition, arg):
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds:g} seconds: {condition}")
+        page.wait_for_timeout(20)
 
 
 def installers() -> list[list[str]]:

@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tools.browser import MATHS_IS_SET, launch
+from tools.browser import MATHS_IS_SET, launch, wait_until
 from tools.notebooks import ROOT
 
 SITE = ROOT / "_build" / "html"
@@ -44,7 +44,7 @@ def measure(browser: Browser, file: Path) -> tuple[int, float, float]:
     urls = []
     page.on("request", lambda request: urls.append(request.url))
     page.goto(file.as_uri())
-    page.wait_for_function(MATHS_IS_SET)
+    wait_until(page, MATHS_IS_SET)
     maths = page.evaluate("performance.now()")
     text = page.evaluate(
         "performance.getEntriesByName('first-contentful-paint')[0].startTime"

@@ -91,8 +91,8 @@ def live_figures(tab: Tab) -> dict[str, list]:
         for box in tab.locator(".admonition.live").all():
             name = box.get_attribute("id")
             box.scroll_into_view_if_needed()
-            tab.wait_for_function(
-                "name => document.querySelector(`#${name} .live-body`)?.live", arg=name
+            browser.wait_until(
+                tab, "name => document.querySelector(`#${name} .live-body`)?.live", name
             )
             drawn[f"{page.name}:{name}"] = box.evaluate(DRAWN)
     tab.close()

@@ -68,6 +68,12 @@ def describe(app: Sphinx, pagename: str, templatename, context: dict, doctree) -
     }
 
 
+def search_better(app: Sphinx, pagename: str, *args) -> None:
+    """Give the page of the search a script of its own."""
+    if pagename == "search":
+        app.add_js_file("search.js", defer="defer")
+
+
 def mend(app: Sphinx, pagename: str, templatename, context: dict, doctree) -> None:
     """Give the page's lists, boxes and menus what they lack, and lines good ends."""
     for wrong, right in CORRECTIONS:
@@ -149,6 +155,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     # The theme's functions and those that draw cards run at 500.
     app.connect("html-page-context", describe, priority=400)
     app.connect("html-page-context", mend, priority=600)
+    app.connect("html-page-context", search_better)
     if app.config.html_baseurl:
         for extension in PUBLISHED:
             app.setup_extension(extension)

@@ -20,6 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 
 from tools.notebooks import NOTEBOOKS, ROOT
+from tools.site_files import guarded, tidy
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
 
 BOOK = ROOT / "book"
@@ -134,7 +135,12 @@ def make(out: Path = OUT, lecture: Path = LECTURE) -> Path:
         if theme.stem != SETTINGS["revealjs_style_theme"]:
             theme.unlink()  # some of them load fonts from elsewhere
     shutil.rmtree(source)
-    return out / "index.html"
+    tidy(out / "_static")
+    shutil.copy(BOOK / "_static" / "mathjax" / "LICENSE.txt", out / "_static/mathjax")
+    page = out / "index.html"
+    # The window of the speaker's notes is written by a script, with scripts in it.
+    page.write_text(guarded(page.read_text("utf-8"), own=False), "utf-8")
+    return page
 
 
 def main() -> str | None:
