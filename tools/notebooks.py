@@ -88,6 +88,7 @@ def execute(path: Path) -> None:
         timeout=300,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,  # lines that came late belong to the same output
         resources={"metadata": {"path": str(path.parent)}},
     ).execute()
     normalise(notebook)
