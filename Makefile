@@ -31,7 +31,7 @@ endif
 # Tests come after what they test, make -j4 or not.
 .NOTPARALLEL:
 
-.PHONY: environment book test browser check lint unit site long notebooks execute pdf \
+.PHONY: environment book test loopback browser check lint unit site long notebooks execute pdf \
   slides zip student grade lab bench ledger studies configure clean
 
 # --all: a page that was built before must show its warnings again, and new styles.
@@ -43,7 +43,11 @@ book: environment
 	@$(BIN)/python -c 'from pathlib import Path; \
 	  print("To open: ", Path("$(SITE)/index.html").resolve().as_uri())'
 
-test: browser check execute site long
+test: loopback browser check execute site long
+
+# Kernels and processes talk over it; where there is no network it may be down.
+loopback:
+	@ip link set lo up 2>/dev/null || true
 
 # What was built, in the browser too.
 site: browser book

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -447,3 +448,12 @@ def test_under_torchrun_one_process_writes_and_prints(tmp_path):
 if __name__ == "__main__":
     command_line.load_mnist = forty_digits
     sys.exit(command_line.main())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")
+def test_too_little_memory_to_start_is_said_in_one_line():
+    limited = 'ulimit -v 400000 && exec "$0" -m vae_lib data'
+    command, root = ["sh", "-c", limited, sys.executable], Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert re.fullmatch(r"vae_lib: torch cannot be loaded: .+\n", done.stderr)

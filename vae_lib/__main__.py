@@ -12,6 +12,12 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+try:
+    import torch  # noqa: F401  the first to need much memory
+except (ImportError, MemoryError, OSError) as error:
+    print(f"vae_lib: torch cannot be loaded: {error}", file=sys.stderr)
+    sys.exit(2)
+
 from vae_lib import console
 from vae_lib.arguments import unknown
 from vae_lib.autoencoder import AutoEncoder
