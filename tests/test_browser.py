@@ -32,6 +32,7 @@ RULES = {
     "preload": False,  # it asks for the style sheets anew, which fails from disk
 }
 
+DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # The theme gives what scrolls a tab stop 0.3 s after the window has a new width.
 SETTLED = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 400)))"
 
@@ -291,12 +292,14 @@ def keyboard_faults(page):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_everything_has_its_place(page, width):
     show(page, width, "light")
+    page.evaluate(DRAWN)
     none(sticking_out(page) + stray_signs(page) + covered_words(page))
 
 
 def test_text_may_be_twice_as_large(page):
     show(page, 640, "light")
     page.evaluate("document.documentElement.style.fontSize = '200%'")
+    page.evaluate(DRAWN)  # live figures, at their new size
     none(sticking_out(page))
     page.evaluate("document.documentElement.style.fontSize = ''")
 

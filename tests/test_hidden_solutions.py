@@ -30,7 +30,7 @@ def test_a_wish_that_may_mean_hide_builds_nothing(wish, monkeypatch):
     for name in ("SOLUTIONS", "VAE_SOLUTIONS"):
         settings = {"SOLUTIONS": "", "VAE_SOLUTIONS": "", name: wish}
         done = subprocess.run(
-            ["make", "-n", "book"],
+            ["make", "--no-print-directory", "-n", "book"],
             env=os.environ | settings,
             cwd=ROOT,
             capture_output=True,

@@ -149,7 +149,7 @@ def test_cells_are_short(path):
     # A check has two sides and a comparison: it is longer than a call that trains.
     derives = path.stem < "06"
     assert max(lines) <= 12 and statistics.median(lines) <= (8 if derives else 4)
-    assert 25 <= len(read(path).cells) <= 45
+    assert 25 <= len(read(path).cells)  # and as many as the matter needs
 
 
 def test_one_setup_cell_the_same_everywhere():
@@ -214,7 +214,8 @@ def test_fingerprint_reaches_modules_through_modules():
     reached = tool.reached_modules("from vae_lib.training import train")
     assert {"__init__", "training", "models", "distributions", "data"} <= reached
     assert "plots" not in reached
-    assert tool.reached_modules("from vae_lib import plots") == {"__init__", "plots"}
+    drawing = {"__init__", "domains", "drawable", "plots"}
+    assert tool.reached_modules("from vae_lib import plots") == drawing
 
 
 def test_comments_and_docstrings_do_not_make_a_notebook_stale():

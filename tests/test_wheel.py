@@ -186,4 +186,4 @@ def test_a_configured_notebook_installs_vae_lib_once_and_nothing_else(
         run(setup.source + IS_THERE, tmp_path, "-S", site=site, **seen)
     (arguments,) = map(json.loads, asked.read_text().splitlines())
     archive = "https://github.com/owner/name/archive/HEAD.zip"
-    assert arguments == ["install", "-q", archive]
+    assert arguments == ["install", "-qq", archive]
