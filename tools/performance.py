@@ -23,6 +23,10 @@ WAYS = {
     "medium": '`train`, products in "medium" precision',
     "dataloader": "a plain loop: `DataLoader`, default Adam, `.item()` at every step",
 }
+BUSY = {
+    "a core to spare": "as it is, with a core to spare",
+    "all cores": "on all cores",
+}
 STRAIGHT = 0.1  # a line that misses no median by more is called straight
 SAME_BOUND = 1.0  # nats
 
@@ -106,7 +110,7 @@ def beside(busy: dict) -> dict[str, str]:
     """What a busy process costs, and what it costs to be prepared for one."""
     found = busy["ratio_to_alone"]
     return {
-        "busy": rows([(f"on {name}", *spread(ratio)) for name, ratio in found.items()]),
+        "busy": rows((BUSY[name], *spread(ratio)) for name, ratio in found.items()),
         "spare_alone": f"{busy['alone_with_a_core_to_spare']:.2f}",
     }
 
