@@ -43,7 +43,16 @@ IMPORTS = {
     "checkpoints": {"containers", "files", "guards", "kinds", "models"},
     "states": {"checkpoints", "guards", "models", "steps", "training"},
     "plans": {
-        *("checkpoints", "data", "files", "guards", "models", "states", "training")
+        *(
+            "checkpoints",
+            "data",
+            "domains",
+            "files",
+            "guards",
+            "models",
+            "states",
+            "training",
+        )
     },
     "drawable": {"domains"},
     "plots": {"domains", "drawable"},

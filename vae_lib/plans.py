@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vae_lib.checkpoints import CheckpointError
 from vae_lib.data import check_images
+from vae_lib.domains import described
 from vae_lib.files import one_line, parse_json, to_json
 from vae_lib.guards import check_recipe, require
 from vae_lib.models import VAE, VAEConfig
@@ -165,8 +166,8 @@ def check_same(asked: dict, own: dict, defaults: dict | None = None) -> None:
     for key, want in asked.items():
         got = own.get(key)
         if want != own.get(key, (defaults or {}).get(key)):
-            what = f"expected a run with {key} = {want!r}, got {key} = {got!r}"
-            raise ValueError(what)
+            want, got = described(want), described(got)
+            raise ValueError(f"expected a run with {key} = {want}, got {key} = {got}")
 
 
 def as_json(value: dict) -> dict:
