@@ -17,28 +17,28 @@ abs add and bool call contains eq float ge getattribute getitem gt index int inv
 le len lt mul ne neg next or pow radd rmul rpow rsub rtruediv setattr sub truediv
 """.split()
 IMPORT = (ast.Import, ast.ImportFrom)
-HOLDER = """
-import types
+IMPORTED = """
 space = {{}}
 for line in {imports!r}:
     try:
         exec(line, space)
     except Exception:
         pass  # so it will be in the notebook, where students see it
-import builtins, json
+"""
+HOLDER = (
+    IMPORTED
+    + """
+import builtins, json, types
 names[{word!r}] = types.SimpleNamespace(**vars(builtins) | space)
 python = [name for name in dir(builtins) if name[:1] != "_" and name in names]
 others = [name for name in python if names[name] is not getattr(builtins, name)]
 raise RuntimeError(json.dumps(others))
 """
-QUESTION = """
+)
+QUESTION = (
+    IMPORTED
+    + """
 import builtins, json, sys, types
-space = {{}}
-for line in {imports!r}:
-    try:
-        exec(line, space)
-    except Exception:
-        pass  # so it will be in the notebook, where students see it
 
 def identity(thing):
     return [id(thing), *(id(getattr(thing, name, None)) for name in INSIDE)]
@@ -80,6 +80,7 @@ try:
 except AssertionError:
     raise RuntimeError({word!r} + json.dumps(state)) from None
 """
+)
 
 
 def parsed(sources: list[str]) -> Iterator[ast.Module]:
