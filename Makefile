@@ -31,7 +31,7 @@ endif
 # Tests come after what they test, make -j4 or not.
 .NOTPARALLEL:
 
-.PHONY: environment book test loopback browser check lint unit site long notebooks execute pdf \
+.PHONY: environment book test loopback browser check lint unit site long built notebooks execute pdf \
   slides zip student grade lab bench ledger studies configure clean
 
 # --all: a page that was built before must show its warnings again, and new styles.
@@ -43,18 +43,18 @@ book: environment
 	@$(BIN)/python -c 'from pathlib import Path; \
 	  print("To open: ", Path("$(SITE)/index.html").resolve().as_uri())'
 
-test: loopback browser check execute site long
+test: loopback browser check execute built
 
 # Kernels and processes talk over it; where there is no network it may be down.
 loopback:
 	@ip link set lo up 2>/dev/null || true
 
-# What was built, in the browser too.
-site: browser book
-	$(ALONE) $(CALM) $(BIN)/pytest $(TWO) -m "book and not long"
-
-long: browser book
-	$(ALONE) $(CALM) $(BIN)/pytest $(TWO) -m long
+# What was built, in the browser too; what takes long; both at once.
+site: MARKED := book and not long
+long: MARKED := long
+built: MARKED := book or long
+site long built: browser book
+	$(ALONE) $(CALM) $(BIN)/pytest $(TWO) -m "$(MARKED)"
 
 # One that is installed; else Playwright's download; else Debian's, where apt-get may.
 browser: environment

@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from axe_playwright_python.sync_playwright import Axe
+from barriers import barriers
 
 from tools.browser import wait_until
 from tools.notebooks import ROOT
@@ -87,11 +87,8 @@ class LiveFigure:
             assert box["height"] >= 24 and box["width"] >= 24
             assert inside["x"] <= box["x"]
             assert box["x"] + box["width"] <= inside["x"] + inside["width"]
-        rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-        options = {"preload": False, "runOnly": {"type": "tag", "values": rules}}
-        name = self.box.get_attribute("id")
-        found = Axe().run(self.page, context=f"#{name}", options=options)
-        assert found.violations_count == 0, found.generate_report()
+        found = barriers(self.page, f"#{self.box.get_attribute('id')}")
+        assert not found, "\n".join(found)
 
     def drag(self, start, end, index: int = 0) -> None:
         """Move the mouse, held down, between two points: fractions of the canvas."""

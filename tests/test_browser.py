@@ -12,7 +12,7 @@ from threading import Thread
 from urllib.parse import quote, unquote
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from barriers import barriers
 from conftest import ALARMS
 from playwright.sync_api import expect
 from pypdf import PdfReader
@@ -25,13 +25,6 @@ pytestmark = pytest.mark.book
 
 ALL_PAGES = [*PAGES, SITE / "search.html", *SITE.glob("404.html")]
 WIDTHS = (1300, 375, 320)
-RULES = {
-    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
-    "rules": {"label-content-name-mismatch": {"enabled": True}},
-    "resultTypes": ["violations"],
-    "preload": False,  # it asks for the style sheets anew, which fails from disk
-}
-
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # The theme gives what scrolls a tab stop 0.3 s after the window has a new width.
 SETTLED = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 400)))"
@@ -238,16 +231,6 @@ def poor_images(page):
         }
         return faults;
     }""")
-
-
-def barriers(page):
-    """What axe-core finds against the WCAG 2.2 rules A and AA, in this theme."""
-    response = Axe().run(page, options=RULES).response
-    return [
-        f"{rule['id']}: {node['html'][:120]} {node['failureSummary'][:300]}"
-        for rule in response["violations"]
-        for node in rule["nodes"]
-    ]
 
 
 def focus_is_seen(page):

@@ -75,9 +75,24 @@ def book(tab):
 
 
 @pytest.fixture(scope="module")
-def pages(book):
+def lines(book):
+    """Of each page the text, and how high its words stand in points: read in one go."""
+    pages = []
+    for page in book.pages:
+        heights = []
+
+        def see(text, matrix, line, *_, heights=heights):
+            if text.strip():
+                heights.append(line[4] * matrix[1] + line[5] * matrix[3] + matrix[5])
+
+        pages.append((page.extract_text(visitor_text=see), heights))
+    return pages
+
+
+@pytest.fixture(scope="module")
+def pages(lines):
     """The text of each page."""
-    return [page.extract_text() for page in book.pages]
+    return [text for text, _ in lines]
 
 
 @pytest.fixture(scope="module")
@@ -218,18 +233,12 @@ def test_no_page_holds_a_line_alone(book, pages):
         assert picture or len(pages[number].splitlines()) > 3, number + 1
 
 
-def test_no_title_stands_last_on_a_page(book):
+def test_no_title_stands_last_on_a_page(book, lines):
     last = {}  # title of each page: where it stands, in points from the foot
     for _, entry in flat(book.outline):
         last[book.get_destination_page_number(entry)] = entry.title, float(entry.top)
     for number, (title, top) in last.items():
-        heights = []
-
-        def see(text, matrix, line, *_, heights=heights):
-            if text.strip():
-                heights.append(line[4] * matrix[1] + line[5] * matrix[3] + matrix[5])
-
-        book.pages[number].extract_text(visitor_text=see)
+        _, heights = lines[number]
         assert any(FOOT < height < top - 25 for height in heights), (number + 1, title)
 
 
