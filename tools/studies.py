@@ -42,6 +42,8 @@ STUDIES = {
     "latent-dimensions": {
         f"J{dim}": ({"latent_dim": dim}, {}) for dim in (2, 3, 5, 10, 20, 200)
     },
+    # One of these over fewer epochs, short enough to be trained again in a notebook.
+    "latent-dimensions-short": {"J10": ({"latent_dim": 10}, {"epochs": 8})},
     "beta": {
         f"beta{beta}": ({"latent_dim": 20}, {"beta": beta})
         for beta in (0.1, 0.3, 3.0, 10.0)  # 1 is J20 above
