@@ -74,9 +74,9 @@ def make(folder):
     return folder / "autograde"
 
 
-def hand_in(folder, student, notebook, name=None):
+def hand_in(folder, student, notebook):
     assignment = next((folder / "source").iterdir()).name
-    path = folder / "submitted" / student / assignment / f"{name or assignment}.ipynb"
+    path = folder / "submitted" / student / assignment / f"{assignment}.ipynb"
     path.parent.mkdir(parents=True)
     if isinstance(notebook, str):
         path.write_text(notebook)

@@ -93,16 +93,15 @@ def test_colours_of_a_canvas_stand_out_from_its_paper(theme, shared):
         assert (light + 0.05) / (dark + 0.05) >= least, name
 
 
-def test_figure_follows_a_change_of_theme(open_page):
-    figure = LiveFigure(open_page(page_of("live-elbo-bound")), "live-elbo-bound")
-    picture = "canvas => canvas.toDataURL()"
-    before = figure.canvas().evaluate(picture)
-    figure.page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    wait_until(
-        figure.page,
-        "before => document.querySelector('.live-body canvas').toDataURL() !== before",
-        before,
-    )
+def test_figure_follows_a_change_of_theme(shared):
+    figure = shared("live-elbo-bound")
+    picture = "document.querySelector('.live-body canvas').toDataURL()"
+    before = figure.page.evaluate(picture)
+    switch = "theme => { document.documentElement.dataset.theme = theme }"
+    figure.page.evaluate(switch, "dark")
+    wait_until(figure.page, f"before => {picture} !== before", before)
+    figure.page.evaluate(switch, "light")
+    wait_until(figure.page, f"before => {picture} === before", before)
 
 
 @pytest.mark.long  # alone: another process on this machine would slow the figure down
@@ -122,16 +121,18 @@ def test_line_below_a_figure_is_spoken_when_it_has_settled(open_page):
     assert spoken.inner_text() == figure.text and "0.125" in figure.text
 
 
-def test_text_stands_without_scripts_and_in_print(browser, open_page):
+def test_text_stands_without_scripts_and_in_print(browser, shared):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(page_of("live-elbo-bound").as_uri())
     box = page.locator("#live-elbo-bound")
     assert "only the cut moves" in box.inner_text() and box.is_visible()
     context.close()
-    figure = LiveFigure(open_page(page_of("live-elbo-bound")), "live-elbo-bound")
+    figure = shared("live-elbo-bound")
     figure.page.emulate_media(media="print")
     assert figure.box.is_visible() and not figure.body.is_visible()
+    figure.page.emulate_media(media="null")
+    assert figure.body.is_visible()
 
 
 def test_missing_script_is_said_in_one_line(open_page):

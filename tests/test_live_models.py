@@ -85,16 +85,19 @@ def on_plane(figure, z, index=0) -> tuple[float, float]:
 
 @pytest.fixture(scope="module")
 def shared(open_page):
-    """One page a view for all tests; both figures at first as they came."""
-    figures, first = {}, {}
+    """One page a view for all tests and both figures, at first as they came."""
+    pages, figures, first = {}, {}, {}
 
     def open_figure(name, width=1300, theme="light"):
-        key = (name, width, theme)
-        if key not in figures:
-            figures[key] = LiveFigure(open_page(PAGE, width, theme), name)
-            first[key] = figures[key].state
-        figures[key].set(**first[key])
-        return figures[key]
+        view = (width, theme)
+        if view not in pages:
+            pages[view] = open_page(PAGE, width, theme)
+        if (name, view) not in figures:
+            figures[name, view] = figure = LiveFigure(pages[view], name)
+            first[name, view] = figure.state
+        figure = figures[name, view]
+        figure.set(**first[name, view])
+        return figure
 
     return open_figure
 
