@@ -225,9 +225,12 @@ def dead_links(page):
         file = local_file(url)
         if not file.is_file():
             faults.append(f"no file: {link}")
-        elif fragment and file.suffix == ".html":
-            if unquote(fragment) not in anchors(file):
-                faults.append(f"no anchor: {link}")
+        elif (
+            fragment
+            and file.suffix == ".html"
+            and unquote(fragment) not in anchors(file)
+        ):
+            faults.append(f"no anchor: {link}")
     return faults
 
 

@@ -13,6 +13,7 @@ from vae_lib.checkpoints import load
 from vae_lib.compiled import compile_step
 from vae_lib.guards import pick_device
 from vae_lib.models import VAE, VAEConfig
+from vae_lib.recipes import Recipe
 from vae_lib.runs import MODEL, train_run
 from vae_lib.steps import Epoch, take_step, train_epoch
 from vae_lib.training import train
@@ -34,7 +35,7 @@ GPU = "cuda" if CUDA else "mps"
 on_gpu = pytest.mark.gpu
 skipped = pytest.mark.skipif(not (CUDA or MPS), reason="neither CUDA nor MPS is here")
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(8,), n_pixels=6)
-RECIPE = {"epochs": 3, "batch_size": 16, "lr": 1e-2, "binarization": "sample"}
+RECIPE = Recipe(epochs=3, batch_size=16, lr=1e-2, binarization="sample")
 
 
 class Watch(TorchDispatchMode):
@@ -59,11 +60,10 @@ class Watch(TorchDispatchMode):
 
 def run_epoch(model: VAE, images: Tensor, optimizer, **options) -> Tensor:
     order = torch.arange(len(images), device=images.device)
-    options |= {"latent_dim": model.config.latent_dim, "batch_size": 3}
-    options = {"beta": 1.0, "objective": "elbo", "clip_norm": None} | options
-    return train_epoch(
-        model, images, optimizer, lambda done: 0.01, Epoch(order), **options
-    )
+    how = {"latent_dim": model.config.latent_dim}
+    how["step"] = options.pop("step", take_step)
+    recipe = Recipe(epochs=1, batch_size=3, lr=0.01, **options)
+    return train_epoch(model, images, optimizer, recipe, Epoch(order), **how)
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)

@@ -22,6 +22,7 @@ from vae_lib import plots, runs
 from vae_lib.checkpoints import load
 from vae_lib.data import ImageSet
 from vae_lib.models import VAEConfig
+from vae_lib.recipes import Recipe
 from vae_lib.runs import MODEL, train_run
 
 MOUNT = ("mount", "-t", "tmpfs", "-o", "size=16M", "none")
@@ -86,10 +87,10 @@ class Disk:
         if self.trouble == "read-only":
             self._remount("ro")
             return
-        with open(self.folder / "filler", "wb", buffering=0) as file:
-            with contextlib.suppress(OSError):
-                while file.write(bytes(4096)):
-                    pass
+        full = contextlib.suppress(OSError)
+        with full, open(self.folder / "filler", "wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
 
     def is_mended(self) -> None:
         if self.trouble == "read-only":
@@ -129,7 +130,7 @@ def after(module, name: str, act: Callable[[], None]):
 def a_run_keeps_its_last_checkpoint_and_goes_on_later(disk: Disk) -> None:
     images = torch.rand(50, 6, generator=torch.Generator().manual_seed(0))
     config = VAEConfig(latent_dim=2, hidden_dims=(8,), n_pixels=6)
-    recipe = {"epochs": 3, "batch_size": 16, "schedule": "cosine"}
+    recipe = Recipe(epochs=3, batch_size=16, schedule="cosine")
 
     def run(name: str, **options):
         options |= {"device": "cpu", "progress": False}
@@ -168,9 +169,9 @@ def main(*words: object) -> tuple[int, str]:
     images = torch.rand(40, 784, generator=torch.Generator().manual_seed(0))
     few = ImageSet(images, torch.arange(40) % 10)
     command_line.load_mnist = lambda split: few
-    with contextlib.redirect_stderr(io.StringIO()) as err:
-        with contextlib.redirect_stdout(io.StringIO()):
-            code = command_line.main([str(word) for word in words])
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(out):
+        code = command_line.main([str(word) for word in words])
     return code, err.getvalue()
 
 

@@ -12,14 +12,14 @@ from torch.testing import assert_close
 from vae_lib.checkpoints import load
 from vae_lib.distributed import process_group, share
 from vae_lib.models import VAE, VAEConfig
+from vae_lib.recipes import Recipe
 from vae_lib.runs import MODEL, train_run
 from vae_lib.steps import take_step
 
 pytestmark = pytest.mark.long
 
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(8,), n_pixels=6)
-RECIPE = {"epochs": 3, "batch_size": 16, "lr": 1e-2, "binarization": "sample"}
-RECIPE |= {"schedule": "cosine", "clip_norm": 1.0}
+RECIPE = Recipe(3, 16, 1e-2, "cosine", binarization="sample", clip_norm=1.0)
 SEEN = {"device": "cpu", "progress": False}
 
 

@@ -37,23 +37,25 @@ from vae_lib.configs import VAEConfig
 from vae_lib.domains import described
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.models import VAE
+from vae_lib.recipes import Recipe
 
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(4,), n_pixels=6)
 MODULES = {
     *("distributions", "objectives", "configs", "models", "autoencoder", "data"),
     *("evaluation", "plots", "linear_gaussian", "symbolic", "steps", "compiled"),
-    *("guards", "training"),
+    *("guards", "recipes", "training"),
 }
 PARTS = {  # no doors: train puts them together, of what it has checked
     *("steps.Epoch", "steps.TrainingHistory", "steps.bound_and_sums"),
     "steps.forget_negligible",
-    *("steps.scheduled_lr", "guards.check_finite", "guards.hold_interrupts"),
+    *("guards.check_finite", "guards.hold_interrupts", "recipes.Recipe.step_size"),
+    *("recipes.Recipe.noise_shape", "recipes.from_file", "recipes.changed"),
     "guards.is_out_of_memory",
-    *("guards.NonFiniteLossError", "plots.styled", "models.VAEOutput"),
-    *("models.VAEOutput.log_w", "evaluation.ElboReport", "data.ImageSet"),
+    *("guards.NonFiniteLossError", "plots.styled"),
+    *("evaluation.ElboReport", "data.ImageSet"),
     *("autoencoder.AutoEncoder",),  # its constructor is that of VAE
 }
-HANDED_ON = {"model", "optimizer", "learning_rate", "epoch", "step", "stop", "options"}
+HANDED_ON = {"model", "optimizer", "epoch", "step", "stop"}
 
 
 def rand(*shape: int) -> Tensor:
@@ -128,7 +130,7 @@ def without_number() -> VAE:
 def epoch_of(model: VAE, **options) -> dict:
     """The arguments of train_epoch for four images."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    parts = {"model": model, "optimizer": optimizer, "learning_rate": lambda done: 0.1}
+    parts = {"model": model, "optimizer": optimizer, "recipe": Recipe(epochs=1)}
     return parts | {"epoch": steps.Epoch(torch.arange(4))} | options
 
 
@@ -232,6 +234,10 @@ TABLE = {
             "n_pixels": WHOLE,
             "noise_std": POSITIVE,
             "learn_noise": SWITCH,
+            "network": NO_NAME,
+            "shape": [3, (28, 28), (1, 2, 3), (0, 1, 1), "1,28,28", (1.0, 28, 28)],
+            "prior": NO_NAME,
+            "n_components": [*WHOLE, 2],
         },
     ),
     "models.VAE": (
@@ -243,6 +249,11 @@ TABLE = {
         VAE.from_data,
         lambda: {"config": CONFIG, "images": rand(4, 6)},
         {"config": [None, {}, asdict(CONFIG)], "images": IMAGES},
+    ),
+    "models.VAE.check": (
+        lambda **given: VAE(CONFIG).check(**given),
+        lambda: {"x": rand(4, 6)},
+        {"x": IMAGES},
     ),
     "models.VAE.encode": (
         lambda **given: VAE(CONFIG).encode(**given),
@@ -275,6 +286,7 @@ TABLE = {
             "n_samples": WHOLE[1:],
             "eps": [*NO_FLOATS[1:], rand(4, 3), rand(3, 2), rand(4, 2).double()],
             "generator": OTHER_GENERATOR,
+            "weights": SWITCH,
         },
     ),
     "models.VAE.mean_image": (
@@ -295,6 +307,7 @@ TABLE = {
             "n_samples": [1, 3],
             "eps": NO_FLOATS[1:],
             "generator": [torch.Generator(), 0],
+            "weights": [True, 1, None],
         },
     ),
     "data.load_mnist": (
@@ -556,10 +569,9 @@ TABLE = {
         lambda: epoch_of(VAE(CONFIG), images=rand(4, 6), latent_dim=2),
         {
             "images": [rand(4, 5), rand(4, 6).byte(), rand(4, 6).double()],
+            "recipe": [None, {"epochs": 1}, "fast"],
+            "n_done": [-1, 0.5, "none", None],
             "latent_dim": [*WHOLE, 3],
-            "batch_size": WHOLE,
-            "n_samples": WHOLE[1:],
-            "binarization": NO_NAME,
             "generator": OTHER_GENERATOR,
         },
     ),
@@ -568,7 +580,12 @@ TABLE = {
         None,  # a machine need not have a compiler: test_compiled has sound calls
         {"batch_size": WHOLE},
     ),
-    "guards.check_recipe": (guards.check_recipe, dict, RECIPE),
+    "recipes.Recipe": (Recipe, lambda: {"epochs": 1}, RECIPE),
+    "recipes.Recipe.as_trained": (
+        Recipe(1, binarization="sample").as_trained,
+        lambda: {"images": rand(4, 6)},
+        {"images": [None, rand(4, 6).byte(), rand(0, 6), *BAD_PIXELS]},
+    ),
     "guards.pick_device": (
         guards.pick_device,
         lambda: {"name": "cpu"},
@@ -586,6 +603,7 @@ TABLE = {
         | {
             "model": NO_MODEL + SHORT + MIXED,
             "images": IMAGES + OTHER_TYPE,
+            "recipe": [{"epochs": 1}, "fast", 3, Recipe],
             "validation": IMAGES[1:] + OTHER_TYPE,
             "device": DEVICES,
             "generator": OTHER_GENERATOR,
@@ -608,6 +626,9 @@ def test_the_table_holds_every_public_function_and_every_option():
     assert found.keys() == TABLE.keys()
     for name, value in found.items():
         options = inspect.signature(value).parameters.keys() - {"self", "cls"}
+        if "changes" in options:  # fields of a Recipe
+            of_recipe = inspect.signature(Recipe).parameters.keys()
+            options = options - {"changes"} | of_recipe
         handed_on = HANDED_ON if name.startswith("steps.") else set()
         assert options - handed_on == TABLE[name][2].keys(), name
     assert sum(len(odd) for row in TABLE.values() for odd in row[2].values()) > 1000
@@ -639,14 +660,14 @@ def test_what_lies_outside_of_a_domain_is_refused_in_one_line(name, option):
 MISFITS = {
     "noise of pixels that have none": (
         lambda: VAEConfig(noise_std=0.3),
-        "expected likelihood 'gaussian' for noise_std or learn_noise, got 'bernoulli'",
+        "expected likelihood 'gaussian' for noise_std, got 'bernoulli'",
     ),
     "noise to learn of such pixels": (
         lambda: VAEConfig(likelihood="continuous_bernoulli", learn_noise=True),
         "got 'continuous_bernoulli'",
     ),
     "a weight of a bound without KL": (
-        lambda: guards.check_recipe(objective="iwae", beta=0.5),
+        lambda: Recipe(epochs=1, objective="iwae", beta=0.5),
         "expected beta = 1 with the objective 'iwae', got 0.5",
     ),
     "the same in a step": (
@@ -773,7 +794,7 @@ def test_numbers_of_numpy_and_torch_become_pythons_own():
         assert config == same and json.dumps(asdict(config)) == json.dumps(asdict(same))
     recipe = {"epochs": np.int64(3), "batch_size": torch.tensor(7), "beta": 2}
     recipe |= {"lr": np.float64(0.25), "clip_norm": np.float32(0.5), "warmup": 0}
-    sound = guards.check_recipe(**recipe)
+    sound = asdict(Recipe(**recipe))
     json.dumps(sound)
     assert {name: sound[name] for name in recipe} == recipe
     assert {type(sound[name]) for name in recipe} == {int, float}

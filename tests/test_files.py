@@ -99,7 +99,8 @@ def test_a_trial_takes_the_room_of_all_files_at_once(room, fits, tmp_path, monke
 
     monkeypatch.setattr(files, "open", File, raising=False)
     if fits:
-        return try_to_write(tmp_path / "a", [100_000, 200_000])
+        try_to_write(tmp_path / "a", [100_000, 200_000])
+        return
     with pytest.raises(OSError, match="No space left"):
         try_to_write(tmp_path / "a", [100_000, 200_000])
 

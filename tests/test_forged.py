@@ -18,11 +18,12 @@ from vae_lib.checkpoints import CheckpointError, load, save
 from vae_lib.containers import HEADER_LIMIT, content_sha256
 from vae_lib.evaluation import evaluate_elbo
 from vae_lib.models import VAE, VAEConfig
+from vae_lib.recipes import Recipe
 from vae_lib.records import load_record
 from vae_lib.runs import MODEL, train_run
 
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(4,), n_pixels=6)
-RECIPE = {"epochs": 4, "batch_size": 16, "lr": 1e-2, "schedule": "cosine"}
+RECIPE = Recipe(epochs=4, batch_size=16, lr=1e-2, schedule="cosine")
 MUTATIONS, MOST_MEMORY = 10_000, 200e6
 DEEP, LONG = "@deep@", "@long@"  # stand for JSON that is too much for json.dumps
 ODD = [

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 pytest.importorskip("nbgrader")
-from tools import graded_run  # noqa: E402
+from tools import graded_run
 
 new = nbformat.v4.new_output
 

@@ -177,14 +177,14 @@ def test_best_single_noise_level_is_the_mean_squared_error(make_vae, batch):
     def mean_log_p(logvar: float) -> Tensor:
         torch.manual_seed(1)
         with torch.no_grad():
-            model.noise_logvar.fill_(logvar)
+            model.likelihood.noise_logvar.fill_(logvar)
         return loss_terms(model, batch)[2].mean()
 
     torch.manual_seed(1)
     mse = (loss_terms(model, batch)[0] / 6).mean().item()
     best = mean_log_p(math.log(mse))
     assert_close(best.item(), -6 / 2 * (math.log(2 * math.pi * mse) + 1), **EXACT)
-    assert abs(grad(best, model.noise_logvar)[0]) < 1e-9
+    assert abs(grad(best, model.likelihood.noise_logvar)[0]) < 1e-9
     for change in (-1.0, -0.01, 0.01, 1.0):
         assert mean_log_p(math.log(mse) + change) < best
 
@@ -198,7 +198,7 @@ def test_training_moves_the_noise_to_the_mean_squared_error():
     train(model, images, epochs=400, batch_size=100, lr=1e-2, progress=False)
     squared_error, _, _ = loss_terms(model, images)
     mse = (squared_error / 6).mean().item()
-    assert math.isclose(math.exp(model.noise_logvar.item()), mse, rel_tol=0.15)
+    assert math.isclose(model.likelihood.noise_std**2, mse, rel_tol=0.15)
     assert mse < 0.02
 
 
@@ -209,12 +209,13 @@ def test_learned_noise_is_one_parameter_that_starts_where_it_is_told():
     torch.manual_seed(0)
     learned = VAE(VAEConfig(**options, learn_noise=True))
     extra = set(dict(learned.named_parameters())) - set(dict(fixed.named_parameters()))
-    assert extra == {"noise_logvar"} and learned.noise_logvar.numel() == 1
+    assert extra == {"likelihood.noise_logvar"}
+    assert learned.likelihood.noise_logvar.numel() == 1
     x, z = torch.rand(4, 6), torch.randn(4, 2)
     values = [m.log_p_x_given_z(x, m.decode(z)) for m in (fixed, learned)]
     assert_close(*values)
     with torch.no_grad():
-        learned.noise_logvar.fill_(2 * math.log(0.7))
+        learned.likelihood.noise_logvar.fill_(2 * math.log(0.7))
     expected = td.Normal(learned.decode(z), 0.7).log_prob(x).sum(-1)
     assert_close(learned.log_p_x_given_z(x, learned.decode(z)), expected)
 

@@ -31,7 +31,7 @@ def test_terms_have_their_shapes_and_equal_torch_distributions(
 ):
     noise = {"noise_std": 0.3} if likelihood == "gaussian" else {}
     model = make_vae(likelihood=likelihood, **noise)
-    output = model(batch, n_samples=n_samples)
+    output = model(batch, n_samples=n_samples, weights=True)
     assert output.mu.shape == output.logvar.shape == (7, 2)
     assert output.z.shape == (*lead, 7, 2) and output.x_params.shape == (*lead, 7, 6)
     q, p_z = td.Normal(output.mu, torch.exp(output.logvar / 2)), td.Normal(0.0, 1.0)
@@ -52,7 +52,7 @@ def test_z_is_the_reparameterized_sample(make_vae, batch):
 
 
 def test_mean_log_weight_is_the_elbo(make_vae, batch):
-    output = make_vae()(batch, n_samples=20_000)
+    output = make_vae()(batch, n_samples=20_000, weights=True)
     difference = output.log_w - (output.log_p_x_given_z - output.kl)
     error = difference.std(0) / math.sqrt(20_000)
     assert (difference.mean(0).abs() < 4 * error).all()
@@ -92,7 +92,7 @@ def test_extreme_encoders_have_finite_terms_and_gradients(likelihood):
         with torch.no_grad():
             last.weight.zero_()
             last.bias.copy_(torch.tensor([mu, mu, raw, raw]))
-        output = model(x, n_samples=2)
+        output = model(x, n_samples=2, weights=True)
         for bound in (elbo(output.log_p_x_given_z, output.kl), output.log_w):
             model.zero_grad()
             bound.mean().backward(retain_graph=True)

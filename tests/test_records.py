@@ -3,7 +3,7 @@
 import importlib
 import json
 import math
-from dataclasses import asdict
+from dataclasses import replace
 from statistics import mean
 
 import pytest
@@ -16,8 +16,8 @@ from vae_lib.checkpoints import PRETRAINED, load_pretrained
 from vae_lib.data import load_mnist
 from vae_lib.distributions import gaussian_kl
 from vae_lib.models import VAE, VAEConfig
+from vae_lib.recipes import Recipe, from_file
 from vae_lib.records import load_record
-from vae_lib.runs import as_trained
 
 NAMES = sorted(path.stem for path in records.FOLDER.glob("*.json"))
 ROWS = list(ledger.ROWS)
@@ -67,8 +67,8 @@ def test_runs_of_a_study_have_its_networks_recipes_and_seeds(name):
     for (run, _), found in runs.items():
         network, changes = studies.STUDIES[name][run]
         config = VAEConfig(**studies.ONE_LAYER | network)
-        assert found["config"] == as_json(asdict(config))
-        assert found["recipe"] == as_json(studies.RECIPE | changes)
+        assert VAEConfig(**found["config"]) == config
+        assert from_file(found["recipe"]) == replace(studies.RECIPE, **changes)
         assert found["elbo"] == pytest.approx(found["log_p_x_given_z"] - found["kl"])
         assert sum(found["kl_per_dimension"]) == pytest.approx(found["kl"], rel=1e-3)
         assert 0 <= found["active_units"] <= config.latent_dim
@@ -76,7 +76,11 @@ def test_runs_of_a_study_have_its_networks_recipes_and_seeds(name):
 
 def test_a_study_judges_by_the_kl_of_each_dimension(few_images, monkeypatch):
     model = VAE(VAEConfig(3, (8,)))
-    model.record = {"recipe": {}, "seed": 5, "rows": [{"seconds": 2}, {"seconds": 3}]}
+    model.record = {
+        "recipe": {"epochs": 2},
+        "seed": 5,
+        "rows": [{"seconds": 2}, {"seconds": 3}],
+    }
     found = studies.judge(model)
     mu, logvar = (part.detach() for part in model.encode(few_images))
     by_dimension = [gaussian_kl(mu[:, [j]], logvar[:, [j]]).mean() for j in range(3)]
@@ -101,7 +105,7 @@ def few_images(monkeypatch):
 
 def test_a_run_of_a_study_is_trained_once(few_images, monkeypatch, tmp_path):
     monkeypatch.setattr(studies, "RUNS", tmp_path)
-    config, recipe = VAEConfig(2, (8,)), {"epochs": 2, "lr": 1e-3}
+    config, recipe = VAEConfig(2, (8,)), Recipe(epochs=2)
     first = studies.trained("study/run-seed1", config, recipe, 1)
     again = studies.trained("study/run-seed1", config, recipe, 1)
     assert first.record == again.record and len(first.record["rows"]) == 2
@@ -112,8 +116,11 @@ def test_a_run_of_a_study_is_trained_once(few_images, monkeypatch, tmp_path):
 def test_a_row_of_the_ledger_has_its_setup(name):
     record, row = load_record(f"ledger-{name}"), ledger.ROWS[name]
     preset = PRETRAINED.get(row.shipped, row)
-    expected = ledger.setup(preset.config, preset.recipe)
-    assert {key: record[key] for key in expected} == as_json(expected)
+    assert VAEConfig(**record["config"]) == preset.config
+    assert from_file(record["recipe"]) == preset.recipe
+    told = ledger.setup(preset.config, preset.recipe)
+    words = told.keys() - {"config", "recipe"}
+    assert {key: record[key] for key in words} == {key: told[key] for key in words}
     assert record["published"] == row.published and record["title"] == row.title
     assert record["value"] == pytest.approx(mean(record["values"]))
     assert len(record["values"]) == len(record["seeds"])
@@ -126,7 +133,7 @@ def test_a_shipped_model_of_the_ledger_is_the_one_that_was_judged(name):
     record = load_record(f"ledger-{name}")
     model = load_pretrained(record["checkpoint"])
     assert model.record["test_elbo"] == pytest.approx(record["test_elbo"], abs=1e-6)
-    images = as_trained(load_mnist("test").images, record["recipe"])
+    images = from_file(record["recipe"]).as_trained(load_mnist("test").images)
     assert ledger.check(model, images) == pytest.approx(
         record["check"]["value"], abs=0.01
     )

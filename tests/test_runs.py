@@ -22,6 +22,7 @@ from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import CheckpointError, load, save
 from vae_lib.guards import NonFiniteLossError
 from vae_lib.models import VAE, VAEConfig
+from vae_lib.recipes import Recipe, from_file
 from vae_lib.runs import MODEL, train_run
 
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(8,), n_pixels=6)
@@ -42,7 +43,9 @@ def images() -> torch.Tensor:
 
 def run(folder, images, **changes) -> VAE:
     options = {"seed": 3, "device": "cpu", "progress": False} | changes
-    recipe = RECIPE | options.pop("recipe", {})
+    recipe = options.pop("recipe", {})
+    if isinstance(recipe, dict):
+        recipe = Recipe(**RECIPE | recipe)
     return train_run(folder, images, options.pop("config", CONFIG), recipe, **options)
 
 
@@ -244,7 +247,7 @@ def test_resume_with_nothing_there_starts_afresh(images, tmp_path):
     [
         ({}, "without a model"),
         ({"resume": True, "recipe": {"lr": 0.5}}, "lr = 0.5, got lr = 0.01"),
-        ({"resume": True, "recipe": {"beta": 2.0}}, "beta = 2.0, got beta = None"),
+        ({"resume": True, "recipe": {"beta": 2.0}}, "beta = 2.0, got beta = 1.0"),
         ({"resume": True, "config": VAEConfig(3, (8,), n_pixels=6)}, "latent_dim = 3"),
     ],
 )
@@ -278,6 +281,14 @@ def test_a_run_starts_from_the_weights_of_a_model_and_goes_on(images, tmp_path):
     )
     again = run(tmp_path / "second", images, resume=True, **changes)
     assert bits(again).equal(bits(near))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_start_that_no_file_holds_is_refused(there, images, tmp_path, refuses):
+    if there:
+        run(tmp_path / "run", images)
+    with refuses(ValueError, "a start that was loaded"):
+        run(tmp_path / "run", images, resume=True, start=VAE(CONFIG))
 
 
 def test_a_run_goes_on_by_what_its_file_says(images, tmp_path, steps):
@@ -381,9 +392,9 @@ def test_a_model_that_no_run_saved_does_not_go_on(images, tmp_path, refuses):
 @pytest.mark.parametrize(
     "changes, said",
     [
-        ({"recipe": {"lr": {1}}}, "that JSON can hold"),
+        ({"recipe": [4]}, "a Recipe, got [4]"),
+        ({"recipe": {"lr": {1}}}, "lr"),
         ({"recipe": {"lr": "fast"}}, "lr"),
-        ({"recipe": {"learning_rate": 1}}, "learning_rate"),
         ({"recipe": {"epochs": 10**6}}, "epochs <= 100,000"),
         ({"seed": Path("x")}, "that JSON can hold"),
         ({"generator": torch.Generator()}, "generator"),
@@ -404,7 +415,8 @@ def test_numbers_of_numpy_and_torch_are_kept_as_numbers(images, tmp_path):
     odd = {"epochs": np.int64(1), "lr": torch.tensor(0.5, dtype=torch.float64)}
     model = run(tmp_path, images, recipe=odd, seed=np.int64(3))
     record = load(tmp_path / MODEL).record
-    assert record["recipe"] == RECIPE | {"epochs": 1, "lr": 0.5} and record["seed"] == 3
+    assert from_file(record["recipe"]) == Recipe(**RECIPE | {"epochs": 1, "lr": 0.5})
+    assert record["seed"] == 3
     assert len(model.history.rows) == 1
 
 

@@ -48,7 +48,7 @@ def gradient(model, x, eps, **options) -> torch.Tensor:
 
 def of_one_image(model, x, eps, objective) -> torch.Tensor:
     """Gradient of minus the bound of a single image, (1, D), without the library."""
-    output = model(x, eps=eps)
+    output = model(x, eps=eps, weights=objective == "iwae")
     if objective == "iwae":
         bound = importance_weighted_bound(output.log_w)
     else:

@@ -7,7 +7,7 @@ import pytest
 from graded_course import RIGHT, answered, source_notebook
 
 pytest.importorskip("nbgrader")
-from tools import course, submissions  # noqa: E402
+from tools import course, submissions
 
 SHOWN = {
     "Zoë von Wut": "Zoë von Wut",

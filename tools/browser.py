@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
@@ -106,10 +107,8 @@ def install(command: list[str]) -> None:
     """Run an installer that may fail, quietly but for its name."""
     print("No browser yet:", *command[command[0] == sys.executable :], file=sys.stderr)
     quiet = {"stdin": subprocess.DEVNULL, "capture_output": True}
-    try:
+    with suppress(OSError, subprocess.TimeoutExpired):
         subprocess.run(command, timeout=600, **quiet)
-    except (OSError, subprocess.TimeoutExpired):
-        pass
 
 
 def main() -> str | None:
@@ -123,6 +122,7 @@ def main() -> str | None:
     if not name:
         return f"python -m tools.browser: {MISSING}"
     print(name)
+    return None
 
 
 if __name__ == "__main__":

@@ -116,11 +116,11 @@ class Table:
 
     def __init__(self, path: Path, columns: list[str]):
         self.path, self.columns, self.rows = path, columns, {}
-        with suppress(OSError, ValueError, csv.Error):
-            with open(path, newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, strict=True)
-                if reader.fieldnames == columns:
-                    self.rows = {row["student"]: row for row in reader}
+        trouble = suppress(OSError, ValueError, csv.Error)
+        with trouble, open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            if reader.fieldnames == columns:
+                self.rows = {row["student"]: row for row in reader}
 
     def write(self) -> None:
         """utf-8-sig: so that Excel does not take it for another encoding."""

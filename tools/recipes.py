@@ -18,8 +18,8 @@ from vae_lib.checkpoints import PRETRAINED
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import evaluate_elbo
 from vae_lib.guards import NonFiniteLossError
-from vae_lib.models import VAE
-from vae_lib.runs import as_trained
+from vae_lib.models import VAE, VAEConfig
+from vae_lib.recipes import Recipe
 from vae_lib.training import set_seed, train
 
 RESULT = Path(__file__).parents[1] / "book" / "recipes.json"
@@ -27,23 +27,23 @@ N_TRAIN = 50_000
 OF_THE_START = {"centred", "seed"}  # what is no argument of train
 
 
-def changes(config: dict, recipe: dict) -> dict[str, dict]:
+def changes(config: VAEConfig, recipe: Recipe) -> dict[str, dict]:
     """One change at a time, by its name in the table; none that changes nothing."""
-    other = "relu" if config["activation"] != "relu" else "silu"
+    other = "relu" if config.activation != "relu" else "silu"
     named = {
         "another seed": {"seed": 1},
         "batches of 128": {"batch_size": 128},
         "batches of 512": {"batch_size": 512},
-        "half the step size": {"lr": recipe["lr"] / 2},
-        "twice the step size": {"lr": recipe["lr"] * 2},
+        "half the step size": {"lr": recipe.lr / 2},
+        "twice the step size": {"lr": recipe.lr * 2},
         "constant step size": {"schedule": "constant"},
         "no warm-up": {"warmup": 0.0},
         "no clipping": {"clip_norm": None},
         "not centred": {"centred": False},
-        f"{other} instead of {config['activation']}": {"activation": other},
-        "one hidden layer": {"hidden_dims": config["hidden_dims"][:1]},
+        f"{other} instead of {config.activation}": {"activation": other},
+        "one hidden layer": {"hidden_dims": config.hidden_dims[:1]},
     }
-    if "clip_norm" not in recipe:
+    if recipe.clip_norm is None:
         del named["no clipping"]
     return named
 
@@ -61,10 +61,10 @@ def validation_elbo(preset: str, change: dict, epochs: int) -> float | None:
     make = VAE.from_data if change.get("centred", True) else lambda c, _: VAE(c)
     model = make(config, images[:N_TRAIN])
     try:
-        train(model, images[:N_TRAIN], **(recipe | {"epochs": epochs} | rest))
+        train(model, images[:N_TRAIN], recipe, **{"epochs": epochs} | rest)
     except NonFiniteLossError:
         return None
-    return evaluate_elbo(model, as_trained(images[N_TRAIN:], recipe)).elbo
+    return evaluate_elbo(model, recipe.as_trained(images[N_TRAIN:])).elbo
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def main() -> None:
         if start is not None:  # five epochs more would tell little of its ingredients
             continue
         best, worse_by = validation_elbo(preset, {}, epochs), {}
-        for name, change in changes(dataclasses.asdict(config), recipe).items():
+        for name, change in changes(config, recipe).items():
             found = validation_elbo(preset, change, epochs)
             worse_by[name] = found and best - found
             print(preset, name, worse_by[name], flush=True)

@@ -12,19 +12,21 @@ import json
 import math
 import platform
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from vae_lib import recipes
 from vae_lib.checkpoints import load, write_atomically
 from vae_lib.data import binarize, load_mnist
 from vae_lib.distributions import reparameterize
 from vae_lib.evaluation import active_units, evaluate_elbo
 from vae_lib.models import VAE, VAEConfig
+from vae_lib.recipes import Recipe
 from vae_lib.records import FOLDER
-from vae_lib.runs import MODEL, as_trained, train_run
+from vae_lib.runs import MODEL, train_run
 from vae_lib.threads import n_threads
 from vae_lib.training import set_seed, train
 
@@ -33,10 +35,7 @@ SEEDS = (0, 1, 2)
 
 # The network of Kingma & Welling (2014), Figure 2: one hidden layer of 500 tanh units.
 ONE_LAYER = {"hidden_dims": (500,), "activation": "tanh"}
-RECIPE = {"epochs": 20, "batch_size": 128, "lr": 4e-3, "schedule": "cosine"} | {
-    "warmup": 0.5,
-    "clip_norm": 30.0,
-}
+RECIPE = Recipe(epochs=20, lr=4e-3, schedule="cosine", warmup=0.5, clip_norm=30.0)
 # By study: the runs' names, and what config and recipe change in each.
 STUDIES = {
     "latent-dimensions": {
@@ -52,11 +51,11 @@ STUDIES = {
 
 # By run, the weight of the KL in each of the first epochs; five more have weight 1.
 WARM_UP = {"constant": [1.0] * 5, "warm-up": [k / 6 for k in range(1, 6)]}
-WARM_UP_RECIPE = {"batch_size": 128, "lr": 2e-3, "clip_norm": 30.0}
+WARM_UP_RECIPE = Recipe(epochs=1, lr=2e-3, clip_norm=30.0)
 
 # The network and the recipe of the VAE in github.com/pytorch/examples, half as long.
 EXAMPLE = {"latent_dim": 20, "hidden_dims": (400,)}
-EXAMPLE_RECIPE = {"epochs": 5, "batch_size": 128, "lr": 1e-3}
+EXAMPLE_RECIPE = Recipe(epochs=5, lr=1e-3)
 # What each network of "binarizations" is trained on; "dynamic" draws bits anew.
 PIXELS = ("grey", "threshold", "static", "dynamic")
 LIKELIHOODS = {  # by run, what the config changes
@@ -70,7 +69,7 @@ LIKELIHOODS = {  # by run, what the config changes
 }
 # The network and the recipe of github.com/vilhess/codes, folder vae.
 PLANE = {"latent_dim": 2, "hidden_dims": (512, 256)}
-PLANE_RECIPE = {"epochs": 20, "batch_size": 128, "lr": 3e-4}
+PLANE_RECIPE = Recipe(epochs=20, lr=3e-4)
 
 
 def run_study(name: str) -> None:
@@ -78,7 +77,8 @@ def run_study(name: str) -> None:
     results = []
     for run, (network, changes) in STUDIES[name].items():
         for seed in SEEDS:
-            config, recipe = VAEConfig(**ONE_LAYER | network), RECIPE | changes
+            config = VAEConfig(**ONE_LAYER | network)
+            recipe = replace(RECIPE, **changes)
             model = trained(f"{name}/{run}-seed{seed}", config, recipe, seed)
             results.append({"run": run, **judge(model)})
             print(name, run, seed, round(results[-1]["elbo"], 2), flush=True)
@@ -88,7 +88,7 @@ def run_study(name: str) -> None:
 def trained(
     folder: str,
     config: VAEConfig,
-    recipe: dict,
+    recipe: Recipe,
     seed: int,
     images: Tensor | None = None,
 ) -> VAE:
@@ -105,13 +105,13 @@ def trained(
 @torch.no_grad()
 def judge(model: VAE) -> dict:
     """Setup and result of a trained run: test ELBO, KL by dimension, active units."""
-    recipe = model.record["recipe"]
-    images = as_trained(load_mnist("test").images, recipe)
+    recipe = recipes.from_file(model.record["recipe"])
+    images = recipe.as_trained(load_mnist("test").images)
     mu, logvar = model.encode(images)
     kl = 0.5 * (mu.square() + torch.expm1(logvar) - logvar).mean(0)  # (J,)
     return {
         "config": asdict(model.config),
-        "recipe": recipe,
+        "recipe": asdict(recipe),
         "seed": model.record["seed"],
         **evaluate_elbo(model, images)._asdict(),
         "kl_per_dimension": [round(x, 5) for x in kl.tolist()],
@@ -127,7 +127,7 @@ def run_binarizations() -> None:
         for kind in PIXELS:
             dynamic = {"binarization": "sample"} if kind == "dynamic" else {}
             images = grey if dynamic else pixels_as(kind, grey)
-            recipe = EXAMPLE_RECIPE | dynamic
+            recipe = replace(EXAMPLE_RECIPE, **dynamic)
             folder = f"binarizations/{kind}-seed{seed}"
             model = trained(folder, VAEConfig(**EXAMPLE), recipe, seed, images)
             seen = pixels_as(kind, grey[:10_000])
@@ -182,7 +182,7 @@ def run_loss_scale() -> None:
         for beta in (1.0, 1 / 128):
             set_seed(seed)
             model = VAE(VAEConfig(**PLANE))
-            train(model, digits.images, **PLANE_RECIPE, beta=beta)
+            train(model, digits.images, PLANE_RECIPE, beta=beta)
             mu, logvar = (part.detach() for part in model.encode(drawn))
             z = reparameterize(mu, logvar, generator=torch.Generator().manual_seed(0))
             codes = [[round(x, 2) for x in code] for code in z.tolist()]
@@ -214,11 +214,7 @@ def report(model: VAE, images: Tensor) -> dict:
 
 def noise_std(model: VAE) -> float | None:
     """Standard deviation s of a Gaussian likelihood."""
-    if model.config.likelihood != "gaussian":
-        return None
-    if not model.config.learn_noise:
-        return model.config.noise_std
-    return math.exp(0.5 * model.noise_logvar.item())
+    return getattr(model.likelihood, "noise_std", None)
 
 
 @torch.no_grad()
@@ -281,10 +277,10 @@ def warmed_up(betas: list[float], seed: int) -> VAE:
     set_seed(seed)
     model = VAE.from_data(VAEConfig(**ONE_LAYER, latent_dim=50), images)
     for beta in betas:  # a further call goes on with the same weights and moments
-        train(model, images, epochs=1, beta=beta, **recipe)
-    train(model, images, epochs=5, schedule="cosine", **recipe)
+        train(model, images, recipe, beta=beta)
+    train(model, images, recipe, epochs=5, schedule="cosine")
     epochs = len(model.history.rows)
-    model.record = {"recipe": recipe | {"epochs": epochs}, "seed": seed}
+    model.record = {"recipe": asdict(replace(recipe, epochs=epochs)), "seed": seed}
     model.record["rows"] = model.history.rows
     return model
 

@@ -28,15 +28,17 @@ class AutoEncoder(VAE):
         n_samples: int | None = None,
         eps: Tensor | None = None,
         generator: torch.Generator | None = None,
+        weights: bool = False,
     ) -> VAEOutput:
         """Encode x (B, D), decode its code and score.
 
         The result has the shapes of one sample, z = mu, and a KL of zero. eps, which
-        loops hand to every model, changes nothing. Raises ValueError if n_samples or a
-        generator is given: nothing is drawn.
+        loops hand to every model, changes nothing. Raises ValueError if n_samples, a
+        generator or weights are asked for: nothing is drawn.
         """
         given = n_samples if generator is None else generator
         require(given is None, "no n_samples and no generator for a code", given)
+        require(weights is False, "no importance weights of a code", weights)
         if eps is not None:
             check_floats("eps", eps)
         mu, logvar = self.encode(x)

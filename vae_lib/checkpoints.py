@@ -6,9 +6,9 @@ written beside its destination and put in place in one step, so that an interrup
 leaves the old file as it was.
 """
 
-import dataclasses
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -18,13 +18,17 @@ from vae_lib.guards import require
 from vae_lib.kinds import (
     EXTRA,
     KINDS,
+    Model,
     check_shapes,
     check_weights,
     described,
     kind_of,
     shapes_of,
+    with_names_of_today,
 )
+from vae_lib.latent import LatentVariableModel
 from vae_lib.models import VAE, VAEConfig
+from vae_lib.recipes import Recipe
 
 FOLDER = Path(__file__).parent / "checkpoints"
 
@@ -34,50 +38,49 @@ class CheckpointError(OSError):
 
 
 class Pretrained(NamedTuple):
-    """A shipped model: its shape, ``training.train``'s arguments, its sha256.
+    """A shipped model: its shape, how it was trained, its sha256.
 
     start names the shipped model whose weights it started from, if any.
     """
 
     config: VAEConfig
-    recipe: dict
+    recipe: Recipe
     sha256: str
     start: str | None = None
 
 
 BURDA = VAEConfig(latent_dim=50, hidden_dims=(200, 200), activation="tanh")
-BITS = {"schedule": "cosine", "warmup": 0.5, "binarization": "sample"}
-IWAE = {"objective": "iwae"}
-# Made by `python tools/train_pretrained.py NAME`, which prints the new sha256.
+GREY = Recipe(epochs=80, batch_size=256, schedule="cosine", warmup=0.5, clip_norm=30.0)
+IN_BITS = replace(GREY, clip_norm=None, binarization="sample")
+WEIGHTED = replace(IN_BITS, objective="iwae")
+# Made by `python -m tools.shipped NAME`, which prints the new sha256.
 PRETRAINED = {
     "mnist-2d": Pretrained(
         VAEConfig(latent_dim=2, hidden_dims=(192, 128, 128, 128), activation="silu"),
-        {"epochs": 80, "batch_size": 256, "lr": 3e-3, "schedule": "cosine"}
-        | {"warmup": 0.5, "clip_norm": 30.0},
+        replace(GREY, lr=3e-3),
         "dce5ef660f75e4ee2b2f51cd9932f23b3735510d2377955d4e4f28cc6d102394",
     ),
     "mnist-20d": Pretrained(
         VAEConfig(latent_dim=20, hidden_dims=(224, 160), activation="silu"),
-        {"epochs": 80, "batch_size": 256, "lr": 4e-3, "schedule": "cosine"}
-        | {"warmup": 0.5, "clip_norm": 30.0},
+        replace(GREY, lr=4e-3),
         "6f0f7c8a241468bcaf4640e9ec4193d584ade0047d4939b8bcfe22b06ae04753",
     ),
     # The network and the bits of Burda, Grosse & Salakhutdinov (2016), Table 1, L = 1.
     "mnist-burda": Pretrained(
         BURDA,
-        BITS | {"epochs": 850, "batch_size": 256, "lr": 4e-3},
+        replace(IN_BITS, epochs=850, lr=4e-3),
         "92533e4ec79c0786abe056177db3ec087895dc0109a7640529de0cf4bcd3c3bb",
     ),
     # The same, trained on with their importance-weighted bound.
     "mnist-iwae-5": Pretrained(
         BURDA,
-        BITS | {"epochs": 150, "batch_size": 256, "lr": 2e-3} | IWAE | {"n_samples": 5},
+        replace(WEIGHTED, epochs=150, lr=2e-3, n_samples=5),
         "0516117bfb2b879aaa98b4abe976a231a106a592bc66fbe4dd5193380c7c247d",
         "mnist-burda",
     ),
     "mnist-iwae-50": Pretrained(
         BURDA,
-        BITS | {"epochs": 15, "batch_size": 128, "lr": 1e-3} | IWAE | {"n_samples": 50},
+        replace(WEIGHTED, epochs=15, batch_size=128, lr=1e-3, n_samples=50),
         "00a0c51f9745aa2fbf442f4c1b16acb35616b25700311b7a02b338ff5aa1e010",
         "mnist-iwae-5",
     ),
@@ -86,7 +89,7 @@ PRETRAINED = {
 
 def save(
     path: str | Path,
-    model: VAE,
+    model: LatentVariableModel,
     record: dict | None = None,
     extra: dict[str, Tensor] | None = None,
 ) -> str:
@@ -103,13 +106,16 @@ def save(
 
 
 def to_content(
-    model: VAE, record: dict | None = None, extra: dict[str, Tensor] | None = None
+    model: LatentVariableModel,
+    record: dict | None = None,
+    extra: dict[str, Tensor] | None = None,
 ) -> tuple[bytes, str]:
     """What ``save`` writes, and its sha256; raises ValueError as ``save`` does."""
-    require(isinstance(model, VAE), "a VAE", type(model).__name__)
+    fits = isinstance(model, LatentVariableModel)
+    require(fits, "a VAE", type(model).__name__)
     require(isinstance(record or {}, dict), "a record that is a dict", record)
     weights = model.state_dict()
-    fields = dataclasses.asdict(model.config) | kind_of(model)
+    fields = asdict(model.config) | kind_of(model)
     if type(model) in KINDS.values():  # others may need more than a configuration
         check_shapes(type(model), model.config, shapes_of(weights))
     check_weights(weights)
@@ -118,11 +124,11 @@ def to_content(
     return pack(*texts, named)
 
 
-def load(path: str | Path, *, cls: type[VAE] | None = None) -> VAE:
+def load(path: str | Path, *, cls: Model | None = None) -> Any:
     """The model saved at path, on the CPU, with its ``record`` and ``extra`` tensors.
 
     It is of the class that was saved; cls is that class if it is one of your own, made
-    of a VAEConfig alone. Raises CheckpointError if the file is missing, damaged, not a
+    of its config alone. Raises CheckpointError if the file is missing, damaged, not a
     checkpoint, or of another class.
     """
     try:
@@ -133,6 +139,7 @@ def load(path: str | Path, *, cls: type[VAE] | None = None) -> VAE:
         extra = {
             name: tensors.pop(name) for name in list(tensors) if name.startswith(EXTRA)
         }
+        tensors = with_names_of_today(tensors)
         check_weights(tensors)
         record = parse_json(header.record)
         require(isinstance(record, dict), "a record that is an object", record)

@@ -51,13 +51,25 @@ def compile_step(batch_size: int) -> Callable[..., Tensor]:
 
 @torch.no_grad()
 def _whole_step(
-    model, named, states, lr, constants, x, eps, *, n_images, clip_norm, **objective
+    model,
+    named,
+    states,
+    lr,
+    constants,
+    x,
+    eps,
+    *,
+    n_images,
+    clip_norm,
+    beta,
+    objective,
 ) -> Tensor:
     """What ``take_step`` does, written without a tape and without ``.grad``."""
 
     def loss_and_sums(named):
-        output = functional_call(model, named, (x,), {"eps": eps})
-        bound, sums = bound_and_sums(output, **objective)
+        options = {"eps": eps, "weights": objective == "iwae"}
+        output = functional_call(model, named, (x,), options)
+        bound, sums = bound_and_sums(output, beta, objective)
         return -bound / n_images, sums
 
     named_grads, (_, sums) = grad_and_value(loss_and_sums, has_aux=True)(named)

@@ -1,18 +1,15 @@
-"""What fixes the shape of a VAE, and the names that it may take."""
+"""What fixes the shape of a VAE: one frozen configuration, checked when it is made."""
 
-from dataclasses import dataclass
-
-from torch import nn
+import math
+from dataclasses import dataclass, fields
 
 from vae_lib.domains import number, one_of, require, switch, whole, whole_numbers
+from vae_lib.likelihoods import LIKELIHOODS
+from vae_lib.networks import ACTIVATIONS, NETWORKS
+from vae_lib.priors import PRIORS
 
-ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "silu": nn.SiLU,
-    "softplus": nn.Softplus,
-    "tanh": nn.Tanh,
-}
-LIKELIHOODS = ("bernoulli", "gaussian", "continuous_bernoulli")
+# By field of a VAEConfig: the table in which it names a part that has options.
+PARTS = {"likelihood": LIKELIHOODS, "network": NETWORKS, "prior": PRIORS}
 
 
 @dataclass(frozen=True)
@@ -21,16 +18,21 @@ class VAEConfig:
 
     Args:
         latent_dim: J, the dimension of z.
-        hidden_dims: widths of the encoder's hidden layers; the decoder mirrors them.
+        hidden_dims: widths of the encoder's hidden layers, or channels of its
+            convolutions; the decoder mirrors them.
         activation: "relu", "silu", "softplus" or "tanh".
         likelihood: p(x|z): "bernoulli", "gaussian" or "continuous_bernoulli".
         n_pixels: D, the dimension of x.
         noise_std: standard deviation of the "gaussian" likelihood; others have none.
         learn_noise: train this standard deviation too, from noise_std on; start near
             the expected error: Adam moves its logarithm by hardly more than lr a step.
+        network: "mlp", or "conv" for convolutions.
+        shape: channels, height and width (C, H, W) of a picture for "conv"; else None.
+        prior: p(z): "standard" for N(0, I), or "mixture" for a learned one.
+        n_components: of the "mixture" prior, M.
 
     Numbers of numpy and torch become Python's own. Raises ValueError if a value is out
-    of range, a name unknown, or noise is asked of a likelihood that has none.
+    of range, a name unknown, or something is asked of a part that has none.
     """
 
     latent_dim: int = 2
@@ -40,6 +42,10 @@ class VAEConfig:
     n_pixels: int = 784
     noise_std: float = 1.0
     learn_noise: bool = False
+    network: str = "mlp"
+    shape: tuple[int, int, int] | None = None
+    prior: str = "standard"
+    n_components: int = 1
 
     def __post_init__(self) -> None:
         sound = {
@@ -50,13 +56,31 @@ class VAEConfig:
             "n_pixels": whole("n_pixels", self.n_pixels, None),
             "noise_std": number("noise_std", self.noise_std, above=0),
             "learn_noise": switch("learn_noise", self.learn_noise),
+            "network": one_of("network", self.network, NETWORKS),
+            "prior": one_of("prior", self.prior, PRIORS),
+            "n_components": whole("n_components", self.n_components),
         }
-        widths = (sound["latent_dim"], *sound["hidden_dims"], sound["n_pixels"])
-        if min(widths) < 1:
-            raise ValueError(f"expected every layer's width >= 1, got {widths}")
-        silent = sound["noise_std"] == 1 and not sound["learn_noise"]
-        expected = "likelihood 'gaussian' for noise_std or learn_noise"
-        noisy = sound["likelihood"] == "gaussian"
-        require(noisy or silent, expected, sound["likelihood"])
+        if self.shape is not None:
+            sound["shape"] = whole_numbers("shape", self.shape)
         for name, value in sound.items():  # the class is frozen
             object.__setattr__(self, name, value)
+        widths = (self.latent_dim, *self.hidden_dims, self.n_pixels)
+        require(min(widths) >= 1, "every layer's width >= 1", widths)
+        self._check_options()
+        if self.shape is not None:
+            fits = len(self.shape) == 3 and min(self.shape) >= 1
+            fits = fits and math.prod(self.shape) == self.n_pixels
+            expected = f"shape (C, H, W) of {self.n_pixels} pixels"
+            require(fits, expected, self.shape)
+        needs = "shape" in NETWORKS[self.network].options
+        require(not needs or self.shape is not None, "a shape for 'conv'", self.shape)
+
+    def _check_options(self) -> None:
+        """Raise ValueError if a field is set that the named parts do not read."""
+        for field in fields(self):
+            for part, table in PARTS.items():
+                readers = [name for name in table if field.name in table[name].options]
+                name, value = getattr(self, part), getattr(self, field.name)
+                read = not readers or name in readers or value == field.default
+                expected = f"{part} {' or '.join(map(repr, readers))} for {field.name}"
+                require(read, expected, name)

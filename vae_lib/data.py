@@ -19,6 +19,7 @@ from vae_lib.domains import check_generator, check_switches, one_of, require, wh
 from vae_lib.files import read_plain
 from vae_lib.guards import pick_device
 
+SHAPE = (1, 28, 28)  # of a picture: channels, height, width
 MNIST_FOLDER = Path(__file__).parent / "mnist"
 MNIST_PREFIX = {"train": "train", "test": "t10k"}
 MNIST_SHA256 = {  # of the extracted files

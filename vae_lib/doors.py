@@ -5,16 +5,17 @@ from torch import Tensor
 
 from vae_lib.data import check_images
 from vae_lib.domains import DTYPES, require
-from vae_lib.models import VAE
+from vae_lib.latent import LatentVariableModel
+from vae_lib.recipes import Recipe
 
 
-def check_model(model: VAE) -> None:
+def check_model(model: LatentVariableModel) -> None:
     """Raise ValueError unless it is a VAE whose numbers can be trained and averaged.
 
     Shorter types than float32 cannot: Adam's steps and the nats of an image round away.
     ``torch.autocast`` around a model of float32 is another matter, and goes.
     """
-    require(isinstance(model, VAE), "a VAE", model)
+    require(isinstance(model, LatentVariableModel), "a VAE", model)
     tensors = [model.input_mean, *model.parameters()]
     expected = "a model of float32 or of float64 throughout"
     for tensor in tensors:
@@ -24,7 +25,7 @@ def check_model(model: VAE) -> None:
         require(placed, f"a model on one device, {tensors[0].device}", tensor.device)
 
 
-def check_judged(model: VAE) -> None:
+def check_judged(model: LatentVariableModel) -> None:
     """Raise ValueError unless averages over this model are numbers: a look at each."""
     check_model(model)
     for name, tensor in model.state_dict().items():
@@ -32,32 +33,36 @@ def check_judged(model: VAE) -> None:
         require(finite, "a model of finite weights", f"NaN or infinity in {name}")
 
 
-def check_given(model: VAE, images: Tensor, *, bits: bool = False) -> None:
+def check_given(
+    model: LatentVariableModel, images: Tensor, *, bits: bool = False
+) -> None:
     """Raise ValueError unless images (N, D) are what this model takes.
 
     Their pixels must lie in [0, 1] unless its likelihood is Gaussian and no bits are to
     be drawn of them; their type must be the model's.
     """
-    unit_interval = model.config.likelihood != "gaussian" or bits
-    check_images(images, model.config.n_pixels, unit_interval=unit_interval)
+    model.check(images)
+    if bits:
+        check_images(images, model.config.n_pixels)
     dtype = model.input_mean.dtype
     require(images.dtype == dtype, f"images of {dtype}, as the model", images.dtype)
 
 
-def check_evidence(model: VAE) -> None:
+def check_evidence(model: LatentVariableModel) -> None:
     """Raise ValueError unless the model has a log p(x): an auto-encoder has none."""
     check_judged(model)
     kind = type(model).__name__
     require(model.draws_z, "a model with a prior, and so with a log p(x)", kind)
 
 
-def check_trainable(model: VAE, recipe: dict) -> None:
+def check_trainable(model: LatentVariableModel, recipe: Recipe) -> None:
     """Raise ValueError unless this recipe can train this model, all of it in use."""
     check_model(model)
     kind = type(model).__name__
     for name, value in {"beta": 1.0, "objective": "elbo", "n_samples": 1}.items():
-        used = model.draws_z or recipe[name] == value
-        require(used, f"{name} = {value!r} with {kind}, which draws no z", recipe[name])
+        asked = getattr(recipe, name)
+        used = model.draws_z or asked == value
+        require(used, f"{name} = {value!r} with {kind}, which draws no z", asked)
     parameters = list(model.parameters())
     free = any(parameter.requires_grad for parameter in parameters)
     require(free, "a model with parameters that are trained", "all of them frozen")

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from vae_lib.distributions import gaussian_log_prob
 from vae_lib.domains import check_generator, number, require, whole
 from vae_lib.doors import check_evidence, check_given, check_judged
+from vae_lib.latent import LatentVariableModel
+from vae_lib.likelihoods import Bernoulli
 from vae_lib.models import VAE
 from vae_lib.objectives import elbo, importance_weighted_bound
 
@@ -31,7 +32,7 @@ class ElboReport(NamedTuple):
 
 @torch.no_grad()
 def evaluate_elbo(
-    model: VAE,
+    model: LatentVariableModel,
     images: Tensor,
     *,
     batch_size: int = 1000,
@@ -55,7 +56,7 @@ def evaluate_elbo(
     check_given(model, images)
     batch_size = whole("batch_size", batch_size)
     # Drawn for all images at once, so that no batch size changes who gets which noise.
-    eps = _noise(model, (len(images), model.config.latent_dim), generator)
+    eps = _noise(model, (len(images), model.noise_dim), generator)
     terms = []
     for x, noise in zip(images.split(batch_size), eps.split(batch_size), strict=True):
         output = model(x.to(noise.device), eps=noise)
@@ -66,7 +67,7 @@ def evaluate_elbo(
 
 @torch.no_grad()
 def log_likelihood(
-    model: VAE,
+    model: LatentVariableModel,
     images: Tensor,
     *,
     n_samples: int,
@@ -97,9 +98,11 @@ def log_likelihood(
     generator = generator or torch.Generator(model.input_mean.device).manual_seed(0)
     bounds = []
     for x in images.split(IMAGES_PER_BLOCK):
-        eps = _noise(model, (n_samples, len(x), model.config.latent_dim), generator)
+        eps = _noise(model, (n_samples, len(x), model.noise_dim), generator)
         x = x.to(eps.device)
-        log_w = [model(x, eps=noise).log_w for noise in eps.split(chunk)]  # (chunk, B)
+        log_w = [
+            model(x, eps=noise, weights=True).log_w for noise in eps.split(chunk)
+        ]  # of (chunk, B)
         bounds.append(importance_weighted_bound(torch.cat(log_w)).cpu())  # (B,)
     return torch.cat(bounds)
 
@@ -136,7 +139,7 @@ def log_likelihood_by_quadrature(
     """
     check_evidence(model)
     config = model.config
-    fits = config.latent_dim == 2 and config.likelihood == "bernoulli"
+    fits = config.latent_dim == 2 and type(model.likelihood) is Bernoulli
     kind = f"{config.latent_dim} dimensions, {config.likelihood}"
     require(fits, "a model with 2 latent dimensions and Bernoulli pixels", kind)
     check_given(model, images)
@@ -149,7 +152,7 @@ def log_likelihood_by_quadrature(
         x_logits = model.decode(z)
         # x enters linearly, which makes a matrix product of all images with all nodes.
         log_joint = x @ x_logits.T - softplus(x_logits).sum(1)  # (N, chunk)
-        log_joint += gaussian_log_prob(z, torch.zeros_like(z), torch.zeros_like(z))
+        log_joint += model.prior.log_prob(z)
         log_sum = torch.logaddexp(log_sum, torch.logsumexp(log_joint, dim=1))
     area = (2 * limit / (n_nodes - 1)) ** 2  # of the cell around a node
     return (log_sum + math.log(area)).cpu()
@@ -174,7 +177,9 @@ def active_units(model: VAE, images: Tensor, *, threshold: float = 0.01) -> int:
     return int((mu.var(0) > threshold).sum())
 
 
-def _noise(model: VAE, shape: tuple, generator: torch.Generator | None) -> Tensor:
+def _noise(
+    model: LatentVariableModel, shape: tuple, generator: torch.Generator | None
+) -> Tensor:
     like = {"dtype": model.input_mean.dtype, "device": model.input_mean.device}
     check_generator(generator, like["device"])
     generator = generator or torch.Generator(like["device"]).manual_seed(0)

@@ -55,6 +55,7 @@ def export_network(
     if os.path.lexists(path):  # also a link that leads nowhere
         raise FileExistsError(f"expected a new file, got {str(path)!r}, which exists")
     config = model.config
+    require(config.network == "mlp", "a model of linear layers", config.network)
     content = {
         "format": FORMAT,
         "part": part,
@@ -65,7 +66,7 @@ def export_network(
         "likelihood": config.likelihood,
         "logvar_bound": LOGVAR_BOUND,
         "layers": describe_layers(model, part, dtype),
-        "sha256": getattr(model, "record", {}).get("sha256"),
+        "sha256": model.record.get("sha256"),
     }
     text = json.dumps(content)
     if path.suffix == ".js":

@@ -106,7 +106,8 @@ def _replace(temporary: Path, path: Path) -> None:
     """Put the file in place; a virus scanner may hold the old one for a while."""
     for pause in PAUSES:
         try:
-            return os.replace(temporary, path)
+            os.replace(temporary, path)
+            return
         except PermissionError:
             time.sleep(pause)
     os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""What training refuses: bad arguments, unknown devices, losses that are not finite."""
+"""What training guards against: unknown devices, Ctrl-C, losses that are not finite."""
 
 import signal
 import threading
@@ -8,10 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from vae_lib.domains import number, one_of, require, whole
+from vae_lib.domains import require
 
-SCHEDULES, OBJECTIVES = ("constant", "cosine"), ("elbo", "iwae")
-BITS = ("none", "sample")
 OUT_OF_MEMORY = (  # as torch says it on CUDA and MPS, Linux, Windows, in C++
     *("out of memory", "allocate memory", "not enough memory", "bad_alloc"),
     *("alloc_failed", "bad allocation"),
@@ -21,43 +19,6 @@ TERMS = ("log p(x|z)", "KL", "objective")
 
 class NonFiniteLossError(ArithmeticError):
     """The loss became NaN or infinite; the message names epoch, step and term."""
-
-
-def check_recipe(
-    *,
-    epochs: int = 1,
-    batch_size: int = 1,
-    lr: float = 1.0,
-    schedule: str = "constant",
-    warmup: float = 0.0,
-    beta: float = 1.0,
-    objective: str = "elbo",
-    n_samples: int = 1,
-    binarization: str = "none",
-    clip_norm: float | None = None,
-) -> dict:
-    """These arguments of ``training.train`` as Python's own numbers and words.
-
-    What is left out counts as sound, so that a part of a recipe can be checked early.
-    Raises ValueError if one of them is out of range, or if the objective ignores it.
-    """
-    recipe = {
-        "epochs": whole("epochs", epochs),
-        "batch_size": whole("batch_size", batch_size),
-        "lr": number("lr", lr, above=0),
-        "schedule": one_of("schedule", schedule, SCHEDULES),
-        "warmup": number("warmup", warmup, least=0),
-        "beta": number("beta", beta, least=0),
-        "objective": one_of("objective", objective, OBJECTIVES),
-        "n_samples": whole("n_samples", n_samples),
-        "binarization": one_of("binarization", binarization, BITS),
-        "clip_norm": None,
-    }
-    if clip_norm is not None:
-        recipe["clip_norm"] = number("clip_norm", clip_norm, above=0, or_else="None")
-    weighted = recipe["objective"] == "elbo" or recipe["beta"] == 1
-    require(weighted, "beta = 1 with the objective 'iwae'", recipe["beta"])
-    return recipe
 
 
 def pick_device(name: str) -> torch.device:

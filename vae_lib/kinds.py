@@ -4,6 +4,8 @@ The name stands in the configuration; a file without one holds a VAE. Shapes are
 against a model without memory before any of that size is made.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -11,22 +13,25 @@ from vae_lib.autoencoder import AutoEncoder
 from vae_lib.containers import Header
 from vae_lib.files import parse_json
 from vae_lib.guards import require
-from vae_lib.models import VAE, VAEConfig
+from vae_lib.latent import LatentVariableModel
+from vae_lib.models import VAE
 
-KINDS = {"VAE": VAE, "AutoEncoder": AutoEncoder}
+Model = type[LatentVariableModel]
+KINDS: dict[str, Model] = {"VAE": VAE, "AutoEncoder": AutoEncoder}
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 MOST_LAYERS = 1000  # torch takes minutes to fill more of them
 EXTRA = "extra/"  # before the names of tensors that are no weights
+MOVED = {"noise_logvar": "likelihood.noise_logvar"}  # in files of earlier versions
 
 
-def kind_of(model: VAE) -> dict[str, str]:
+def kind_of(model: LatentVariableModel) -> dict[str, str]:
     """What a file adds to the configuration; raises ValueError if it would mislead."""
     cls, name = type(model), type(model).__name__
     require(KINDS.get(name, cls) is cls, f"another name than {name} for a class", cls)
     return {} if cls is VAE else {"kind": name}
 
 
-def described(header: Header, cls: type[VAE] | None) -> tuple[type[VAE], VAEConfig]:
+def described(header: Header, cls: Model | None) -> tuple[Model, Any]:
     """The class and the configuration that a header names, if the shapes are theirs.
 
     Nothing of that size is made. Raises ValueError if they are not, or if the class is
@@ -37,17 +42,17 @@ def described(header: Header, cls: type[VAE] | None) -> tuple[type[VAE], VAEConf
         name = fields.pop("kind", VAE.__name__)
         known = KINDS if cls is None else {cls.__name__: cls}
         require(name in known, f"a model of class {' or '.join(known)}", name)
-        config = VAEConfig(**fields)
+        config = known[name].config_class(**fields)
     except (AttributeError, TypeError, ArithmeticError) as error:
         raise ValueError(f"of another version of vae_lib: {error}") from error
     weights = {n: s for n, s in header.shapes.items() if not n.startswith(EXTRA)}
-    check_shapes(known[name], config, weights)
+    check_shapes(known[name], config, with_names_of_today(weights))
     return known[name], config
 
 
-def check_shapes(cls: type[VAE], config: VAEConfig, shapes: dict[str, tuple]) -> None:
+def check_shapes(cls: Model, config: Any, shapes: dict[str, tuple]) -> None:
     """Raise ValueError unless a model of this class and configuration has these."""
-    n_layers = len(config.hidden_dims)
+    n_layers = len(getattr(config, "hidden_dims", ()))
     require(n_layers <= MOST_LAYERS, f"at most {MOST_LAYERS} hidden layers", n_layers)
     try:
         with torch.device("meta"):  # shapes without memory
@@ -57,6 +62,11 @@ def check_shapes(cls: type[VAE], config: VAEConfig, shapes: dict[str, tuple]) ->
     for name in expected | shapes:
         want, got = expected.get(name), shapes.get(name)
         require(want == got, f"{name!r} of shape {want} by its configuration", got)
+
+
+def with_names_of_today(weights: dict) -> dict:
+    """The same by the names that they have now."""
+    return {MOVED.get(name, name): value for name, value in weights.items()}
 
 
 def shapes_of(weights: dict[str, Tensor]) -> dict[str, tuple]:

@@ -3,21 +3,29 @@
 Letters: B batch, D pixels, J latent dimensions, K samples (the sample axis first).
 """
 
-import math
-from typing import NamedTuple
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vae_lib import distributions
-from vae_lib.configs import ACTIVATIONS, LIKELIHOODS, VAEConfig
-from vae_lib.data import check_images
-from vae_lib.domains import check_floats, check_generator, require, whole
+from vae_lib.configs import VAEConfig
+from vae_lib.distributions import gaussian_log_prob, reparameterize
+from vae_lib.domains import (
+    check_floats,
+    check_generator,
+    check_switches,
+    whole,
+)
+from vae_lib.latent import LatentVariableModel, VAEOutput
+from vae_lib.likelihoods import LIKELIHOODS
+from vae_lib.networks import ACTIVATIONS, NETWORKS
+from vae_lib.priors import PRIORS
 
 __all__ = [
     "ACTIVATIONS",
     "LIKELIHOODS",
     "LOGVAR_BOUND",
+    "LatentVariableModel",
+    "NETWORKS",
+    "PRIORS",
     "VAE",
     "VAEConfig",
     "VAEOutput",
@@ -26,30 +34,8 @@ __all__ = [
 LOGVAR_BOUND = 20.0  # exp(20) is far from overflow, exp(-20) from any useful variance
 
 
-class VAEOutput(NamedTuple):
-    """What one pass through a VAE yields; shapes for one sample and for K samples."""
-
-    mu: Tensor  # (B, J)
-    logvar: Tensor  # (B, J)
-    z: Tensor  # (B, J) or (K, B, J)
-    x_params: Tensor  # (B, D) or (K, B, D)
-    log_p_x_given_z: Tensor  # (B,) or (K, B), nats
-    kl: Tensor  # (B,), nats
-
-    @property
-    def log_w(self) -> Tensor:
-        """Log importance weights log p(x|z) + log p(z) - log q(z|x), (B,) or (K, B).
-
-        Book: eq-importance-weights.
-        """
-        zero = torch.zeros_like(self.mu)
-        log_p_z = distributions.gaussian_log_prob(self.z, zero, zero)
-        log_q_z = distributions.gaussian_log_prob(self.z, self.mu, self.logvar)
-        return self.log_p_x_given_z + log_p_z - log_q_z
-
-
-class VAE(nn.Module):
-    """A VAE with a diagonal Gaussian q(z|x) and the prior p(z) = N(0, I).
+class VAE(LatentVariableModel):
+    """A VAE with a diagonal Gaussian q(z|x): networks, likelihood, prior by its config.
 
     Its methods raise ValueError unless what comes is a tensor of floats of their shape,
     on the model's device and not of a longer type than the model's.
@@ -57,39 +43,32 @@ class VAE(nn.Module):
     Book: eq-vae-model. Source: Kingma & Welling (2014), section 3.
     """
 
-    draws_z = True  # from q(z|x); if not, there is no KL and no bound on log p(x)
-
     def __init__(self, config: VAEConfig):
-        super().__init__()
-        require(isinstance(config, VAEConfig), "config to be a VAEConfig", config)
-        self.config = config
-        hidden = config.hidden_dims
-        # One output layer for both parameters of q: the first J numbers are mu.
-        self.encoder = _mlp((config.n_pixels, *hidden, 2 * config.latent_dim), config)
-        self.decoder = _mlp((config.latent_dim, *hidden[::-1], config.n_pixels), config)
-        self.register_buffer("input_mean", torch.zeros(config.n_pixels))
-        if config.learn_noise:  # log s^2 of the Gaussian likelihood, one for all pixels
-            start = torch.tensor(2 * math.log(config.noise_std))
-            self.noise_logvar = nn.Parameter(start)
-        self.history = None  # training.train keeps its TrainingHistory here
+        super().__init__(config)
+        # The order is that in which Adam's moments stand in files.
+        self.likelihood = LIKELIHOODS[config.likelihood](config)
+        self.encoder = NETWORKS[config.network].encoder(config)
+        self.decoder = NETWORKS[config.network].decoder(config)
+        self.prior = PRIORS[config.prior](config)
 
     @classmethod
     def from_data(cls, config: VAEConfig, images: Tensor) -> "VAE":
         """A VAE that need not learn the mean of images (N, D).
 
-        Inputs are centred by the mean image and the output bias starts at its logit
-        (for a Gaussian at the mean). Raises ValueError if the images are bad.
+        Inputs are centred by the mean image, and the output bias starts where the
+        likelihood's mean is that image. Raises ValueError if the images are bad.
         """
         model = cls(config)
-        gaussian = config.likelihood == "gaussian"
-        check_images(images, config.n_pixels, unit_interval=not gaussian)
+        model.check(images)
         mean = images.detach().mean(0).to(model.input_mean)
         model.input_mean.copy_(mean)
-        # Laplace's rule keeps the logit of pixels that are never lit finite.
-        smoothed = (mean * len(images) + 1) / (len(images) + 2)
-        start = mean if gaussian else torch.logit(smoothed)
+        start = model.likelihood.start(mean, len(images))
         model.decoder[-1].bias.data.copy_(start)
         return model
+
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError unless x (N, D) are images that have a likelihood."""
+        self.likelihood.check(x, self.config.n_pixels)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Parameters (mu, logvar) of q(z|x), each (B, J), from x of shape (B, D).
@@ -113,13 +92,7 @@ class VAE(nn.Module):
 
         Book: eq-bernoulli-log-prob, eq-gaussian-likelihood, eq-continuous-bernoulli.
         """
-        if self.config.likelihood == "bernoulli":
-            return distributions.bernoulli_log_prob(x, x_params)
-        if self.config.likelihood == "continuous_bernoulli":
-            return distributions.continuous_bernoulli_log_prob(x, x_params)
-        logvar = 2 * math.log(self.config.noise_std)
-        logvar = self.noise_logvar if self.config.learn_noise else x.new_tensor(logvar)
-        return distributions.gaussian_log_prob(x, x_params, logvar.expand_as(x))
+        return self.likelihood.log_prob(x, x_params)
 
     def forward(
         self,
@@ -128,37 +101,39 @@ class VAE(nn.Module):
         n_samples: int | None = None,
         eps: Tensor | None = None,
         generator: torch.Generator | None = None,
+        weights: bool = False,
     ) -> VAEOutput:
         """Encode x (B, D), draw z, decode and score: all that an objective needs.
 
-        n_samples, eps and generator are those of ``distributions.reparameterize``.
+        n_samples, eps and generator are those of ``distributions.reparameterize``. With
+        weights the log importance weights come too: log p(x|z) + log p(z) - log q(z|x).
+
+        Book: eq-importance-weights.
         """
+        check_switches(weights=weights)
         mu, logvar = self.encode(x)
-        z = distributions.reparameterize(
+        z = reparameterize(
             mu, logvar, n_samples=n_samples, eps=eps, generator=generator
         )
         x_params = self.decode(z)
         log_p_x_given_z = self.log_p_x_given_z(x, x_params)
-        kl = distributions.gaussian_kl(mu, logvar)
-        return VAEOutput(mu, logvar, z, x_params, log_p_x_given_z, kl)
+        kl = self.prior.kl(mu, logvar, z)
+        log_w = None
+        if weights:
+            log_q_z = gaussian_log_prob(z, mu, logvar)
+            log_w = log_p_x_given_z + self.prior.log_prob(z) - log_q_z
+        return VAEOutput(mu, logvar, z, x_params, log_p_x_given_z, kl, log_w)
 
     @torch.no_grad()
     def mean_image(self, z: Tensor) -> Tensor:
         """E[x|z], the picture to show: (B, D) in [0, 1] from z (B, J), no gradient."""
-        x_params = self.decode(z)
-        if self.config.likelihood == "bernoulli":
-            return torch.sigmoid(x_params)
-        if self.config.likelihood == "continuous_bernoulli":
-            return distributions.continuous_bernoulli_mean(x_params)
-        return x_params.clamp(0, 1)
+        return self.likelihood.mean(self.decode(z))
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Mean images (n, D) of n >= 1 draws z ~ p(z): new data, from the prior."""
         n = whole("n", n)
         check_generator(generator, self.input_mean.device)
-        like = {"dtype": self.input_mean.dtype, "device": self.input_mean.device}
-        z = torch.randn(n, self.config.latent_dim, generator=generator, **like)
-        return self.mean_image(z)
+        return self.mean_image(self.prior.sample(n, generator))
 
     def _check(self, what: str, given: Tensor, width: int) -> None:
         """Raise ValueError unless these are floats of this width that fit the model."""
@@ -168,11 +143,3 @@ class VAE(nn.Module):
         dtype = self.input_mean.dtype
         if given.dtype != dtype != torch.promote_types(given.dtype, dtype):
             raise ValueError(f"expected {what} of {dtype}, got {given.dtype}")
-
-
-def _mlp(widths: tuple[int, ...], config: VAEConfig) -> nn.Sequential:
-    """Linear layers of these widths with the activation between them."""
-    layers = []
-    for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
-        layers += [nn.Linear(n_in, n_out), ACTIVATIONS[config.activation]()]
-    return nn.Sequential(*layers[:-1])

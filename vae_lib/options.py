@@ -4,7 +4,6 @@ Options of the network and the recipe have the names and defaults of the library
 """
 
 import argparse
-import inspect
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
@@ -22,9 +21,8 @@ from vae_lib.arguments import (
 )
 from vae_lib.checkpoints import PRETRAINED
 from vae_lib.export import DTYPES, PARTS
-from vae_lib.guards import BITS, OBJECTIVES, SCHEDULES
-from vae_lib.models import ACTIVATIONS, LIKELIHOODS
-from vae_lib.training import train
+from vae_lib.models import ACTIVATIONS, LIKELIHOODS, NETWORKS, PRIORS
+from vae_lib.recipes import BITS, OBJECTIVES, SCHEDULES
 
 GIVEN = argparse.SUPPRESS  # the arguments hold these only where they are given
 PRESET = "mnist-2d"
@@ -47,6 +45,9 @@ NETWORK = {
     "likelihood": (LIKELIHOODS, "NAME", GIVEN, "p(x|z) of a pixel"),
     "noise_std": (float, "STD", GIVEN, "standard deviation of gaussian pixels"),
     "learn_noise": (yes_or_no, "yes|no", GIVEN, "train that deviation as well"),
+    "network": (NETWORKS, "NAME", GIVEN, "linear layers, or convolutions"),
+    "prior": (PRIORS, "NAME", GIVEN, "p(z): N(0, I), or a learned mixture"),
+    "n_components": (integer, "M", GIVEN, "Gaussians of the mixture"),
 }
 RECIPE = {
     "epochs": (integer, "N", GIVEN, "passes over the digits"),
@@ -148,10 +149,9 @@ def as_option(name: str) -> str:
 
 def describe_presets() -> str:
     """A table of what each preset stands for, in the words that the options take."""
-    columns, parameters = [], inspect.signature(train).parameters
+    columns = []
     for name, (config, recipe, *_) in PRETRAINED.items():
-        values = {key: parameters[key].default for key in RECIPE}
-        values |= asdict(config) | recipe
+        values = asdict(config) | asdict(recipe)
         columns.append([name, *(as_text(values[key]) for key in NETWORK | RECIPE)])
     rows = zip(["", *map(as_option, NETWORK | RECIPE)], *columns, strict=True)
     return "\n".join("  " + "".join(f"{x:17}" for x in row).rstrip() for row in rows)

@@ -5,21 +5,21 @@ before those over which the schedule of the step size runs.
 """
 
 import hashlib
-import inspect
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
 
+from vae_lib import recipes
 from vae_lib.checkpoints import CheckpointError
-from vae_lib.data import check_images
 from vae_lib.domains import described
 from vae_lib.files import one_line, parse_json, to_json
-from vae_lib.guards import check_recipe, require
+from vae_lib.guards import require
+from vae_lib.likelihoods import LIKELIHOODS
 from vae_lib.models import VAE, VAEConfig
+from vae_lib.recipes import Recipe
 from vae_lib.states import check_rows
-from vae_lib.training import train
 
 MOST_EPOCHS = 100_000  # of which a file can hold the rows
 PARTS = {"recipe", "data", "seed", "rows"}  # of a run's record
@@ -29,7 +29,7 @@ NO_RUN = "expected a model that a run saved, but no run saved"
 def plan(
     images: Tensor,
     config: VAEConfig | None,
-    recipe: dict | None,
+    recipe: Recipe | None,
     seed: int,
     start: VAE | None,
 ) -> dict:
@@ -43,9 +43,9 @@ def plan(
     data = describe(images)
     if start is not None:
         require(start.config == config, f"a start like {config}", start.config)
-        data["start"] = start.record["sha256"]
+        data["start"] = saved_as(start)
     made_by = {"config": asdict(config), "data": data, "seed": seed, "began": 0}
-    return as_json(made_by) | {"recipe": check_run_recipe(recipe)}
+    return as_json(made_by | {"recipe": asdict(savable(recipe))})
 
 
 def plan_to_go_on(
@@ -53,7 +53,7 @@ def plan_to_go_on(
     model: VAE,
     images: Tensor,
     config: VAEConfig | None,
-    recipe: dict | None,
+    recipe: Recipe | None,
     start: VAE | None,
 ) -> dict:
     """The plan of the run that saved this model, with the epochs that are asked now.
@@ -67,15 +67,13 @@ def plan_to_go_on(
     same = first in (None, sha256_of(images[0]))
     require(same, "the images of this run", "others: their first is another")
     if start is not None:
-        check_same({"start": start.record["sha256"]}, made_by["data"])
+        check_same({"start": saved_as(start)}, made_by["data"])
     if config is not None:
         check_same(as_json(asdict(config)), made_by["config"])
     if recipe is not None:
-        recipe, own = check_run_recipe(recipe), made_by["recipe"]
-        epochs, n_rows = recipe["epochs"], len(model.record["rows"])
-        parameters = inspect.signature(train).parameters
-        defaults = {key: parameters[key].default for key in own | recipe}
-        check_same(defaults | recipe | {"epochs": own["epochs"]}, own, defaults)
+        own, n_rows = made_by["recipe"], len(model.record["rows"])
+        epochs = savable(recipe).epochs
+        check_same(asdict(recipe) | {"epochs": own["epochs"]}, own)
         if epochs != own["epochs"]:
             made_by["began"] = more_epochs(epochs, own, n_rows, made_by["began"])
             made_by["recipe"] = own | {"epochs": epochs}
@@ -91,7 +89,7 @@ def more_epochs(epochs: int, recipe: dict, n_rows: int, began: int) -> int:
     """
     own, there = recipe["epochs"], f"epochs = {recipe['epochs']}"
     require(epochs > own, f"a run with epochs = {epochs} or fewer", there)
-    if recipe.get("schedule", "constant") == "constant":
+    if recipe["schedule"] == "constant":
         return began
     expected = f"{there} until they are done, for its step size falls to zero over them"
     require(n_rows == own, expected, f"epochs = {epochs} after {n_rows}")
@@ -106,37 +104,33 @@ def plan_of(path: Path, model: VAE) -> dict:
         require(record.keys() >= PARTS, f"a record of {sorted(PARTS)}", sorted(record))
         require(isinstance(record["data"], dict), "data by name", record["data"])
         require(type(record["seed"]) is int, "a seed", record["seed"])
-        recipe = check_run_recipe(record["recipe"])
-        check_rows(record["rows"], began, recipe["epochs"])
+        recipe = savable(recipes.from_file(record["recipe"]))
+        check_rows(record["rows"], began, recipe.epochs)
     except ValueError as error:
         raise CheckpointError(f"{NO_RUN} {path}: {one_line(error)}") from error
-    # The model's own: an older file lacks what VAEConfig has gained since.
-    config = as_json(asdict(model.config))
-    made_by = {"config": config, "data": record["data"], "seed": record["seed"]}
-    return made_by | {"recipe": recipe, "began": began}
+    # The objects' own: an older file lacks what the two classes have gained since.
+    made_by = as_json({"config": asdict(model.config), "recipe": asdict(recipe)})
+    return made_by | {"data": record["data"], "seed": record["seed"], "began": began}
 
 
-def check_run_recipe(recipe: dict) -> dict:
-    """The recipe as JSON has it; raises ValueError unless it is one, with epochs."""
-    require(isinstance(recipe, dict), "a recipe that is a dict", recipe)
-    names = inspect.signature(check_recipe).parameters
-    known = {"epochs"} <= recipe.keys() <= names.keys()
-    require(known, f"a recipe with epochs, of {', '.join(names)}", [*recipe])
-    recipe = as_json(recipe)
-    try:
-        check_recipe(**recipe)
-    except TypeError as error:
-        raise ValueError(f"expected a recipe of numbers, got {recipe}") from error
-    epochs = recipe["epochs"]
-    fits = type(epochs) is int and epochs <= MOST_EPOCHS
-    require(fits, f"epochs <= {MOST_EPOCHS:,}, for a file holds no more", epochs)
+def savable(recipe: Recipe) -> Recipe:
+    """The recipe; raises ValueError unless a file can hold the rows of its epochs."""
+    require(isinstance(recipe, Recipe), "a Recipe", recipe)
+    expected = f"epochs <= {MOST_EPOCHS:,}, for a file holds no more"
+    require(recipe.epochs <= MOST_EPOCHS, expected, recipe.epochs)
     return recipe
+
+
+def saved_as(start: VAE) -> str:
+    """The sha256 of a start's file; raises ValueError if it was not loaded from one."""
+    sha256 = start.record.get("sha256")
+    require(sha256 is not None, "a start that was loaded", "a model without a file")
+    return sha256
 
 
 def check_images_of(config: VAEConfig, images: Tensor) -> None:
     """Raise ValueError unless a model of this configuration can learn these images."""
-    gaussian = config.likelihood == "gaussian"
-    check_images(images, config.n_pixels, unit_interval=not gaussian)
+    LIKELIHOODS[config.likelihood].check(images, config.n_pixels)
 
 
 def describe(images: Tensor) -> dict:
@@ -158,14 +152,10 @@ def is_known_among(data: object, images: Callable[[], Tensor]) -> bool:
     return first is None or first in map(sha256_of, images())
 
 
-def check_same(asked: dict, own: dict, defaults: dict | None = None) -> None:
-    """Raise ValueError with both sides where what is asked is not the run's own.
-
-    What the run leaves to a default is that.
-    """
+def check_same(asked: dict, own: dict) -> None:
+    """Raise ValueError with both sides where what is asked is not the run's own."""
     for key, want in asked.items():
-        got = own.get(key)
-        if want != own.get(key, (defaults or {}).get(key)):
+        if want != (got := own.get(key)):
             want, got = described(want), described(got)
             raise ValueError(f"expected a run with {key} = {want}, got {key} = {got}")
 

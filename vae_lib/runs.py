@@ -8,18 +8,19 @@ the same bits on the same machine. A run that is done can be given more epochs.
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from vae_lib import recipes
 from vae_lib.checkpoints import load, save, to_content
-from vae_lib.data import binarize
 from vae_lib.distributed import process_group, rank
 from vae_lib.files import try_to_write
 from vae_lib.guards import pick_device, require
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.plans import check_images_of, plan, plan_to_go_on
+from vae_lib.recipes import Recipe
 from vae_lib.states import restore, state_of
 from vae_lib.training import set_seed, train
 
@@ -32,7 +33,7 @@ def train_run(
     folder: str | Path,
     images: Tensor,
     config: VAEConfig | None = None,
-    recipe: dict | None = None,
+    recipe: Recipe | None = None,
     *,
     seed: int = 0,
     resume: bool = False,
@@ -49,7 +50,7 @@ def train_run(
         images: training images (N, D), the same in each call; their number and the
             first of them are checked.
         config: the model's shape; None to go on with that of the run there.
-        recipe: arguments of ``training.train``, epochs among them; None likewise.
+        recipe: how the model is trained; None likewise.
         seed: of weights, order and noise; a run that goes on keeps its own.
         resume: go on if there is a model; it must have this config and recipe, but for
             more epochs. With a constant step size they give the bits of one go. A
@@ -91,13 +92,13 @@ def train_run(
                 if report is not None and model.history.under_way is None:
                     report(rows[-1])
 
-        epochs, resume = made_by["recipe"]["epochs"], model.history is not None
-        to_do = epochs - (len(model.history.rows) if resume else 0)
+        recipe, resume = recipes.from_file(made_by["recipe"]), model.history is not None
+        to_do = recipe.epochs - (len(model.history.rows) if resume else 0)
         if rank() == 0:
             prepare(path, model, made_by, len(images), will_train=to_do > 0)
         if to_do > 0:
-            how = made_by["recipe"] | {"epochs": epochs - made_by["began"]}
-            train(model, images, **how, resume=resume, save=save_run, **options)
+            recipe = replace(recipe, epochs=recipe.epochs - made_by["began"])
+            train(model, images, recipe, resume=resume, save=save_run, **options)
     return model
 
 
@@ -117,13 +118,3 @@ def prepare(
         size = 3 * len(content) + 8 * n_images + A_ROW * made_by["recipe"]["epochs"]
         n_files = 1 if path.exists() else 2  # an old one stays while a new one is made
         try_to_write(path, [size] * n_files + [BESIDE])
-
-
-def as_trained(images: Tensor, recipe: dict) -> Tensor:
-    """The images as a model of this recipe is judged on: grey, or one draw of bits.
-
-    The draw is the same each time, so that two models see the same bits.
-    """
-    if recipe.get("binarization") != "sample":
-        return images
-    return binarize(images, "sample", generator=torch.Generator().manual_seed(0))

@@ -9,6 +9,7 @@ import math
 import torch
 from torch import Tensor
 
+from vae_lib import recipes
 from vae_lib.checkpoints import CheckpointError
 from vae_lib.guards import require
 from vae_lib.models import VAE
@@ -103,7 +104,8 @@ def epoch_under_way(model: VAE) -> Epoch | None:
     fits = fits and order.sort().values.equal(torch.arange(n_images))
     got = f"{order.dtype} {tuple(order.shape)}"
     require(fits, f"{n_images} images, each once, in their order", got)
-    n_steps = math.ceil(n_images / model.record["recipe"].get("batch_size", 128))
+    batch_size = recipes.from_file(model.record["recipe"]).batch_size
+    n_steps = math.ceil(n_images / batch_size)
     fits = sums.dtype == model.input_mean.dtype and sums.shape[1:] == (3,)
     fits = fits and 0 < len(sums) < n_steps
     got = f"{sums.dtype} {tuple(sums.shape)}"

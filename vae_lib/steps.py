@@ -3,7 +3,6 @@
 The data stay on the device, shuffled by index; nothing in the loop waits for the host.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from vae_lib.distributed import n_processes, share
-from vae_lib.domains import check_floats, check_generator, one_of, require, whole
-from vae_lib.guards import BITS, OBJECTIVES
-from vae_lib.models import VAEOutput
+from vae_lib.domains import check_floats, check_generator, require, whole
+from vae_lib.latent import VAEOutput
 from vae_lib.objectives import elbo, importance_weighted_bound
+from vae_lib.recipes import OBJECTIVES, Recipe
 
 NEGLIGIBLE, STEPS_BETWEEN = 1e-30, 100
 
@@ -63,7 +62,7 @@ def take_step(
         x: images (B, D).
         eps: standard normal noise (B, J), or (K, B, J) for K samples.
         n_images: what the sum of the bounds is divided by: B for their mean.
-        beta, objective, clip_norm: see ``training.train``.
+        beta, objective, clip_norm: see ``recipes.Recipe``.
 
     Returns sums over the batch, (3,), in nats, of log p(x|z), the KL and the bound.
     Raises ValueError if an argument is out of range, or if the objective ignores beta.
@@ -71,7 +70,8 @@ def take_step(
     """
     sound = n_images > 0 and (clip_norm is None or clip_norm > 0)
     require(sound, "n_images > 0 and clip_norm > 0 or None", (n_images, clip_norm))
-    bound, sums = bound_and_sums(model(x, eps=eps), beta, objective)
+    output = model(x, eps=eps, weights=objective == "iwae")
+    bound, sums = bound_and_sums(output, beta, objective)
     loss = -bound / n_images
     optimizer.zero_grad()
     loss.backward()
@@ -104,55 +104,58 @@ def train_epoch(
     model: nn.Module,
     images: Tensor,
     optimizer: torch.optim.Optimizer,
-    learning_rate: Callable[[float], float],
+    recipe: Recipe,
     epoch: Epoch,
+    n_done: int = 0,
     *,
     latent_dim: int,
-    batch_size: int = 128,
-    n_samples: int | None = None,
-    binarization: str = "none",
     generator: torch.Generator | None = None,
     step: Callable[..., Tensor] = take_step,
     stop: Callable[[], bool] = lambda: False,
-    **options,
 ) -> Tensor:
-    """One pass over the images in the epoch's order; ``train`` explains the arguments.
+    """One pass over the images (N, D) in the epoch's order.
 
-    learning_rate maps the part of the epoch that is done to a step size. options are
-    those of step, ``take_step`` or its like. Row k of the result (n_steps, 3) has step
+    The step size is the recipe's after n_done epochs and the part of this one that is
+    done; step is ``take_step`` or its like. Row k of the result (n_steps, 3) has step
     k's sums over its batch, in nats, of log p(x|z), the KL and the objective.
     It has fewer rows if stop() became true; the epoch knows how to go on.
     Book: eq-minibatch.
     """
-    _check_epoch(images, latent_dim, batch_size, n_samples, binarization, generator)
-    batches = epoch.order.split(batch_size)
-    samples = () if n_samples is None else (n_samples,)
+    _check_epoch(images, recipe, n_done, latent_dim, generator)
+    batches = epoch.order.split(recipe.batch_size)
     for index in batches[len(epoch.sums) :]:
         if len(epoch.sums) % STEPS_BETWEEN == 0:
             forget_negligible(optimizer)
         x = images[index]  # (B, D)
-        if binarization == "sample":
+        if recipe.binarization == "sample":
             x = torch.bernoulli(x, generator=generator)
-        shape = (*samples, len(x), latent_dim)  # (B, J) or (K, B, J)
+        shape = recipe.noise_shape(len(x), latent_dim)  # (B, J) or (K, B, J)
         eps = torch.randn(shape, dtype=x.dtype, device=x.device, generator=generator)
-        done = (len(epoch.sums) + 1) / len(batches)
-        optimizer.param_groups[0]["lr"] = learning_rate(done)
-        options["n_images"] = len(x) / n_processes()
-        epoch.sums.append(step(model, optimizer, share(x), share(eps), **options))
+        done = n_done + (len(epoch.sums) + 1) / len(batches)
+        optimizer.param_groups[0]["lr"] = recipe.step_size(done)
+        sums = step(
+            model,
+            optimizer,
+            share(x),
+            share(eps),
+            n_images=len(x) / n_processes(),
+            beta=recipe.beta,
+            objective=recipe.objective,
+            clip_norm=recipe.clip_norm,
+        )
+        epoch.sums.append(sums)
         if stop():
             break
     return torch.stack(epoch.sums)
 
 
-def _check_epoch(images, latent_dim, batch_size, n_samples, bits, generator) -> None:
+def _check_epoch(images, recipe, n_done, latent_dim, generator) -> None:
     """Raise ValueError unless these are what ``train_epoch`` takes."""
     check_floats("images (N, D)", images)
     check_generator(generator, images.device)
-    one_of("binarization", bits, BITS)
+    require(isinstance(recipe, Recipe), "a Recipe", recipe)
+    whole("n_done", n_done, 0)
     whole("latent_dim", latent_dim)
-    whole("batch_size", batch_size)
-    if n_samples is not None:
-        whole("n_samples", n_samples)
 
 
 @torch.no_grad()
@@ -170,13 +173,3 @@ def forget_negligible(optimizer: torch.optim.Optimizer) -> None:
         for moment in state.values():
             if isinstance(moment, Tensor):
                 moment.masked_fill_(moment.abs() < NEGLIGIBLE, 0)
-
-
-def scheduled_lr(epochs, lr, schedule, warmup, epoch, done) -> float:
-    """Step size when epoch + done of epochs epochs are done; done is in (0, 1]."""
-    position = epoch + done
-    if position < warmup:
-        return lr * position / warmup
-    if schedule == "constant" or epochs <= warmup:
-        return lr
-    return lr / 2 * (1 + math.cos(math.pi * (position - warmup) / (epochs - warmup)))

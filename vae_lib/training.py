@@ -21,26 +21,16 @@ from vae_lib.distributed import (
 from vae_lib.domains import check_generator, check_switches, require, whole
 from vae_lib.doors import check_given, check_trainable, place_moments
 from vae_lib.evaluation import ElboReport, evaluate_elbo
-from vae_lib.guards import check_finite, check_recipe, hold_interrupts, pick_device
-from vae_lib.models import VAE
-from vae_lib.steps import (
-    Epoch,
-    TrainingHistory,
-    scheduled_lr,
-    take_step,
-    train_epoch,
-)
+from vae_lib.guards import check_finite, hold_interrupts, pick_device
+from vae_lib.latent import LatentVariableModel
+from vae_lib.recipes import Recipe, changed
+from vae_lib.steps import Epoch, TrainingHistory, take_step, train_epoch
 from vae_lib.threads import leave_a_core
 
 if find_spec("ipywidgets"):
     from tqdm.auto import tqdm
 else:  # where tqdm.auto would warn of it in a notebook
     from tqdm import tqdm
-
-# Arguments of ``train`` by where they act, the first ones in the order of scheduled_lr.
-OF_THE_RUN = ("epochs", "lr", "schedule", "warmup")
-OF_THE_EPOCH = ("batch_size", "binarization", "beta", "objective", "clip_norm")
-ONE_DRAW = {"objective": "elbo", "n_samples": 1}
 
 
 def set_seed(seed: int) -> None:
@@ -52,49 +42,32 @@ def set_seed(seed: int) -> None:
 
 
 def train(
-    model: VAE,
+    model: LatentVariableModel,
     images: Tensor,
+    recipe: Recipe | None = None,
     *,
-    epochs: int,
-    batch_size: int = 128,
-    lr: float = 1e-3,
-    schedule: str = "constant",
-    warmup: float = 0.0,
-    beta: float = 1.0,
-    objective: str = "elbo",
-    n_samples: int = 1,
-    binarization: str = "none",
-    clip_norm: float | None = None,
     validation: Tensor | None = None,
     device: str = "auto",
     generator: torch.Generator | None = None,
     progress: bool = True,
     compile: bool = False,
     resume: bool = False,
-    save: Callable[[VAE], None] | None = None,
+    save: Callable[[LatentVariableModel], None] | None = None,
+    **changes,
 ) -> TrainingHistory:
     """Train the model in place with Adam and return its TrainingHistory.
 
-    A second call goes on where the first one ended: weights, Adam's moments and the
-    rows of the history continue; only the schedule starts anew, over the new epochs.
-    Ctrl-C takes effect after the step under way (a second one at once); the same call
-    with resume=True then goes on, and gives the bits of a call that was not stopped.
-    Under torchrun all processes train one model; batches are shared out among them.
+    How it is trained is the recipe's, or named one by one: train(model, images,
+    epochs=5, lr=2e-3). A second call goes on where the first one ended: weights, Adam's
+    moments and the rows of the history continue; only the schedule starts anew, over
+    the new epochs. Ctrl-C takes effect after the step under way (a second one at once);
+    the same call with resume=True then goes on, and gives the bits of a call that was
+    not stopped. Under torchrun all processes train one model; batches are shared out.
 
     Args:
         model: the VAE, left on the device where it was trained.
         images: training images (N, D), in [0, 1] unless the likelihood is Gaussian.
-        epochs: passes over the images.
-        batch_size: images per step; an epoch's last batch may be smaller.
-        lr: Adam's step size, at its highest.
-        schedule: "constant", or "cosine" for a fall to zero over this call's epochs.
-        warmup: epochs over which the step size first rises from zero, linearly; with
-            more than epochs it does not reach lr.
-        beta: weight of the KL in the "elbo" objective; "iwae" takes none.
-        objective: "elbo", or "iwae" for the importance-weighted bound.
-        n_samples: draws of z per image and step.
-        binarization: "none", or "sample" for fresh random bits in each batch.
-        clip_norm: upper limit on the gradient's norm; None for no limit.
+        recipe: a Recipe; None for one of the changes alone.
         validation: images (M, D) whose ELBO is taken after each epoch, as they are.
         device: "auto" (CUDA, else MPS, else CPU) or the name of a torch device.
         generator: source of order, noise and bits; None for torch's global one.
@@ -102,39 +75,31 @@ def train(
         compile: run each step as one compiled function; see ``compiled.compile_step``.
         resume: go on with the call that was stopped, of the same arguments.
         save: called with the model after each epoch, and when Ctrl-C stops it.
+        changes: fields of ``recipes.Recipe`` that differ from the recipe's: epochs,
+            batch_size, lr, schedule, warmup, beta, objective, n_samples, binarization,
+            clip_norm.
 
     Raises ValueError before the first step if an argument, the model or the images are
     out of range, NonFiniteLossError if the loss becomes NaN or infinite.
     Book: eq-minibatch. Source: Kingma & Welling (2014), Algorithm 1.
     """
-    recipe = check_recipe(
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        schedule=schedule,
-        warmup=warmup,
-        beta=beta,
-        objective=objective,
-        n_samples=n_samples,
-        binarization=binarization,
-        clip_norm=clip_norm,
-    )
+    recipe = changed(recipe, changes)
     check_switches(progress=progress, compile=compile, resume=resume)
     require(save is None or callable(save), "save to be a function or None", save)
     check_trainable(model, recipe)
     for given in (images,) if validation is None else (images, validation):
-        check_given(model, given, bits=recipe["binarization"] == "sample")
+        check_given(model, given, bits=recipe.binarization == "sample")
 
     gradients = torch.inference_mode(False)  # whatever mode is on around this call
     calm = leave_a_core()
     with process_group(), hold_interrupts() as interrupted, gradients, calm:
         on = pick_device(device)
         check_generator(generator, on)
-        step = compile_step(batch_size) if compile else take_step
+        step = compile_step(recipe.batch_size) if compile else take_step
         images = images.detach().to(on)
         model.to(on)
         history = model.history = model.history or TrainingHistory(
-            torch.optim.Adam(model.parameters(), lr=recipe["lr"], fused=True)
+            torch.optim.Adam(model.parameters(), lr=recipe.lr, fused=True)
         )
         if not resume:
             history.began, history.under_way = len(history.rows), None
@@ -148,25 +113,22 @@ def train(
             connected,
             images,
             history.optimizer,
-            latent_dim=model.config.latent_dim,
-            n_samples=recipe["n_samples"] if recipe != recipe | ONE_DRAW else None,
+            recipe,
+            latent_dim=model.noise_dim,
             generator=generator,
             step=step,
             stop=interrupted,
-            **{name: recipe[name] for name in OF_THE_EPOCH},
         )
-        course = [recipe[name] for name in OF_THE_RUN]
         silent = not progress or rank() > 0 or "TQDM_DISABLE" in os.environ
-        todo = range(len(history.rows) - history.began, recipe["epochs"])
+        todo = range(len(history.rows) - history.began, recipe.epochs)
         bar = tqdm(todo, unit="epoch", disable=silent)
         for number in bar:
             began = time.perf_counter()
             epoch = history.under_way = history.under_way or Epoch(
                 torch.randperm(len(images), device=images.device, generator=generator)
             )
-            step_size = partial(scheduled_lr, *course, number)
-            sums = run_epoch(step_size, epoch)
-            if len(sums) < math.ceil(len(images) / recipe["batch_size"]):
+            sums = run_epoch(epoch, number)
+            if len(sums) < math.ceil(len(images) / recipe.batch_size):
                 check_finite(model, sums, epoch=len(history.rows) + 1)
                 if save is not None and n_processes() == 1:  # else each has its share
                     save(model)
