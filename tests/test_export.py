@@ -220,3 +220,12 @@ def test_a_failed_export_leaves_nothing(path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         export_network(VAE(VAEConfig(1, (), n_pixels=2)), path)
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("part", ["decoder", "encoder"])
+def test_layers_that_the_format_does_not_know_are_refused(part, tmp_path, refuses):
+    sizes = {"n_pixels": 42, "shape": (1, 7, 6), "network": "conv"}
+    model = VAE(VAEConfig(2, (4,), **sizes))
+    with refuses(ValueError, f"a {part} of linear layers", "Conv"):
+        export_network(model, tmp_path / "new.json", part=part)
+    assert not list(tmp_path.iterdir())

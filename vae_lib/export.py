@@ -33,7 +33,7 @@ from torch import nn
 
 from vae_lib.files import write_atomically
 from vae_lib.guards import require
-from vae_lib.models import LOGVAR_BOUND, VAE
+from vae_lib.models import ACTIVATIONS, LOGVAR_BOUND, VAE
 
 FORMAT = "vae_lib network 2"
 PARTS, DTYPES = ("decoder", "encoder"), ("float32", "float16")
@@ -55,7 +55,6 @@ def export_network(
     if os.path.lexists(path):  # also a link that leads nowhere
         raise FileExistsError(f"expected a new file, got {str(path)!r}, which exists")
     config = model.config
-    require(config.network == "mlp", "a model of linear layers", config.network)
     content = {
         "format": FORMAT,
         "part": part,
@@ -84,10 +83,12 @@ def describe_layers(model: VAE, part: str, dtype: str) -> list[dict]:
     """The linear layers of one network, as the format has them."""
     network = getattr(model, part)
     shift = model.input_mean if part == "encoder" else None  # centres x
+    between = tuple(ACTIVATIONS.values())
+    linear = [layer for layer in network if not isinstance(layer, between)]
+    others = [type(x).__name__ for x in linear if not isinstance(x, nn.Linear)]
+    require(not others, f"a {part} of linear layers", ", ".join(others))
     layers = []
-    for layer in network:
-        if not isinstance(layer, nn.Linear):
-            continue
+    for layer in linear:
         parameters = (layer.weight, layer.bias)
         weight, bias = (p.detach().cpu().double().numpy() for p in parameters)
         if shift is not None:  # of the rounded weights, so that zero stays zero
