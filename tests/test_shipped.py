@@ -1,0 +1,32 @@
+"""A model that ships is made anew by its recipe, from the model that it starts from."""
+
+import torch
+
+from tools import shipped
+from vae_lib.checkpoints import Pretrained, load
+from vae_lib.data import ImageSet
+from vae_lib.models import VAEConfig
+from vae_lib.recipes import Recipe
+
+
+def test_a_model_that_starts_from_another_has_its_weights(tmp_path, monkeypatch):
+    config, still = VAEConfig(2, (4,)), Recipe(1, lr=1e-12)
+    names = {"first": Pretrained(config, Recipe(1), "")}
+    names["second"] = Pretrained(config, still, "", "first")
+    few = ImageSet(torch.rand(40, 784), torch.arange(40) % 10)
+    trains = shipped.train_run
+
+    def quick(*given, compile, **more):
+        return trains(*given, progress=False, **more)
+
+    places = {"PRETRAINED": names, "RUNS": tmp_path, "FOLDER": tmp_path}
+    for name, value in places.items():
+        monkeypatch.setattr(shipped, name, value)
+    monkeypatch.setattr(shipped, "load_mnist", lambda split: few)
+    monkeypatch.setattr(shipped, "train_run", quick)
+    record = shipped.ship("second", shipped.trained("second"))
+    first = load(tmp_path / "first" / shipped.MODEL)
+    found = load(tmp_path / "second.safetensors")
+    assert found.record["start"] == record["start"] == "first"
+    for name, weight in first.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], weight)
