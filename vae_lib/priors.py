@@ -57,7 +57,10 @@ class StandardNormal(Prior):
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n draws of z, (n, J)."""
-        like = {"dtype": self.origin.dtype, "device": self.origin.device}
+        like: dict[str, Any] = {
+            "dtype": self.origin.dtype,
+            "device": self.origin.device,
+        }
         return torch.randn(n, len(self.origin), generator=generator, **like)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
