@@ -126,7 +126,7 @@ def browser():
     """One Chromium for all tests; where there is none, they fail."""
     from playwright.sync_api import sync_playwright
 
-    from tools.browser import launch
+    from tools.site.browser import launch
 
     with sync_playwright() as playwright:
         chromium = launch(playwright)
@@ -142,7 +142,7 @@ def open_page(browser):
     errors of scripts, requests that fail, and every request that leaves the disk;
     ``page.requests`` the addresses of all that is loaded.
     """
-    from tools.browser import MATHS_IS_SET, wait_until
+    from tools.site.browser import MATHS_IS_SET, wait_until
 
     contexts = []
 

@@ -1,4 +1,7 @@
-"""What the library promises as a whole: imports, names, docstrings, references."""
+"""What the library promises as a whole: imports, names, docstrings, references.
+
+And which way the tools' imports run.
+"""
 
 import ast
 import importlib
@@ -6,15 +9,16 @@ import inspect
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import FunctionType
 
 import pytest
 
 import vae_lib
+from tools.book import BOOK, ROOT
 
 FOLDER = Path(vae_lib.__file__).parent
-BOOK = Path(__file__).parents[1] / "book"
 # From the ground up: a module imports only what stands above its own line.
 IMPORTS = {
     "domains": set(),
@@ -88,6 +92,21 @@ IMPORTS = {
         *("models", "options", "presets", "recipes", "results", "runs", "sources"),
     },
 }
+# The rooms of the tools, and those that each may enter, again from the ground up.
+ROOMS = {
+    "__init__": set(),
+    "alone": set(),
+    "resolve": set(),
+    "book": set(),
+    "configure": {"book"},
+    "diagrams": {"book"},
+    "live_models": {"book"},
+    "notebooks": {"book"},
+    "register": {"book"},
+    "site": {"book"},
+    "course": {"book", "site"},
+    "records": {"book"},
+}
 COMMANDS = {"arguments", "console", "options", "presets", "results", "__main__"}
 BELOW_CHECKS = set(IMPORTS) - {"drawable", "plots", "style", "tiles", *COMMANDS} | {
     "checks"
@@ -127,8 +146,8 @@ def public_objects() -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda p: p.stem)
-def test_modules_import_only_what_lies_below_them(path):
+def imported(path: Path) -> list[str]:
+    """The dotted names that a module imports, each with what is taken from it."""
     found = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -136,7 +155,13 @@ def test_modules_import_only_what_lies_below_them(path):
             found += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-    ours = {name.split(".")[1] for name in found if name.startswith("vae_lib.")}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda p: p.stem)
+def test_modules_import_only_what_lies_below_them(path):
+    names = imported(path)
+    ours = {name.split(".")[1] for name in names if name.startswith("vae_lib.")}
     if path.parent.name == "checks":
         assert ours <= BELOW_CHECKS
     else:
@@ -149,6 +174,23 @@ def test_no_import_runs_up():
         assert imported <= above, name
         above.add(name)
     assert above == {path.stem for path in FOLDER.glob("[!_]*.py")} | {"__main__"}
+
+
+def test_no_import_of_the_tools_runs_up_or_in_a_circle():
+    arrows, above = {}, set()
+    for path in (ROOT / "tools").rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        names = {name for name in imported(path) if name.startswith("tools.")}
+        arrows[module] = names | {name.rpartition(".")[0] for name in names}
+    assert len(arrows) > 30
+    for module, names in arrows.items():
+        names &= set(arrows)  # what is taken from a module is none itself
+        room = module.split(".")[1]
+        assert {name.split(".")[1] for name in names} <= ROOMS[room] | {room}, module
+    TopologicalSorter(arrows).prepare()  # raises CycleError
+    for room, entered in ROOMS.items():
+        assert entered <= above, room
+        above.add(room)
 
 
 def test_importing_the_library_does_nothing_else():

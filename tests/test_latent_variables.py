@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
 
-from tools.notebooks import ROOT
+from tools.book import ROOT
 from vae_lib.distributions import gaussian_log_prob
 from vae_lib.linear_gaussian import LinearGaussianModel
 

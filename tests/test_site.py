@@ -8,11 +8,10 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from tools.notebooks import EXERCISES, NOTEBOOKS, ROOT
+from tools.book import EXERCISES, NOTEBOOKS, ROOT, SITE
 
 pytestmark = pytest.mark.book
 
-SITE = ROOT / "_build" / "html"
 SOURCES = [*(ROOT / "book").glob("*.md"), *NOTEBOOKS.rglob("*.ipynb")]
 MATHJAX = SITE / "_static" / "mathjax" / "LICENSE.txt"
 PAGES = sorted(

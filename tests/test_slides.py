@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tools import slides
+from tools.course import slides
 
 pytestmark = [
     pytest.mark.book,
