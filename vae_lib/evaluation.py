@@ -6,7 +6,7 @@ size changes memory, never the result.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -193,10 +193,7 @@ def _batch(
 def _noise(
     model: LatentVariableModel, shape: tuple, generator: torch.Generator | None
 ) -> Tensor:
-    like: dict[str, Any] = {
-        "dtype": model.input_mean.dtype,
-        "device": model.input_mean.device,
-    }
-    check_generator(generator, like["device"])
-    generator = generator or torch.Generator(like["device"]).manual_seed(0)
-    return torch.randn(shape, generator=generator, **like)
+    dtype, device = model.input_mean.dtype, model.input_mean.device
+    check_generator(generator, device)
+    generator = generator or torch.Generator(device).manual_seed(0)
+    return torch.randn(shape, generator=generator, dtype=dtype, device=device)
