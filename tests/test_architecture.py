@@ -97,6 +97,7 @@ ROOMS = {
     "site": {"book"},
     "course": {"book", "site"},
     "records": {"book"},
+    "new_chapter": {"book", "course", "diagrams", "notebooks", "register"},
 }
 COMMANDS = {"arguments", "console", "options", "presets", "results", "__main__"}
 BELOW_CHECKS = set(IMPORTS) - {"drawable", "plots", *COMMANDS} | {"checks"}

@@ -23,7 +23,7 @@ from tools.course.extension import FOLDED
 pytestmark = pytest.mark.book
 
 PATHS = sorted(book.EXERCISES.glob("*.ipynb"))
-PAGES = sorted((book.ROOT / "book").glob("[01]*.md"))
+PAGES = book.chapter_pages()
 LEVELS = {"warm-up", "standard", "investigation"}
 THEORY = re.compile(r"^```+\{exercise\} .+\n:label: (ex-[\w-]+)\n", re.M)
 QUESTION = re.compile(r"^:::\{admonition\} .+\?\n:class: dropdown question$", re.M)
@@ -68,7 +68,7 @@ def test_every_chapter_has_exercises():
 
 def test_an_exercise_names_aim_level_minutes_points_and_what_comes_out(notebook):
     found = book.exercises(notebook)
-    assert 2 <= len(found)
+    assert found
     for exercise in found:
         assert set(exercise) == {"title", "Aim", "Level", "Minutes", "Points"}
         assert exercise["Level"] in LEVELS and int(exercise["Minutes"]) > 0
@@ -341,9 +341,8 @@ def test_a_page_has_exercises_with_folded_solutions_and_quick_questions(page):
         fields = dict(book.FIELD.findall(after))
         assert set(fields) == {"Aim", "Level", "Minutes"}, match[1]
         assert fields["Level"] in LEVELS and int(fields["Minutes"]) > 0
-    code = len(book.exercises(read(book.EXERCISES / f"{page.stem}.ipynb")))
-    assert 1 <= len(found) and 3 <= len(found) + code <= 6
-    assert 3 <= len(QUESTION.findall(source)) <= 5
+    assert found and book.exercises(read(book.EXERCISES / f"{page.stem}.ipynb"))
+    assert QUESTION.search(source)
 
 
 def ran(path):
