@@ -11,7 +11,8 @@ define as_typed
 override $(1) := $$(value $(1))
 export $(1)
 endef
-TYPED := VENV PYTHON SOLUTIONS CHAPTERS COURSE ASSIGNMENT STUDENT REPO DOMAIN BRANCH
+TYPED := VENV PYTHON SOLUTIONS CHAPTERS COURSE ASSIGNMENT STUDENT REPO DOMAIN BRANCH \
+  N SLUG TITLE PART
 $(foreach name,$(TYPED),$(eval $(call as_typed,$(name))))
 
 # What would make another Python, or other checks, of the one in VENV.
@@ -32,7 +33,7 @@ endif
 .NOTPARALLEL:
 
 .PHONY: environment book test loopback browser check lint unit site long built notebooks execute pdf \
-  slides zip student grade derived lab bench ledger studies configure clean
+  slides zip student grade derived chapter lab bench ledger studies configure clean
 
 # --all: a page that was built before must show its warnings again, and new styles.
 book: environment
@@ -107,6 +108,10 @@ derived: notebooks
 	$(BIN)/python -m tools.diagrams concept-map.svg
 	$(BIN)/python -m tools.course.guide
 	$(BIN)/python -m tools.register
+
+# The skeleton of a new chapter: N=13 SLUG=toy TITLE="A toy", and PART="A new part".
+chapter: environment
+	$(BIN)/python -m tools.new_chapter --part="$$PART" -- "$$N" "$$SLUG" "$$TITLE"
 
 lab: environment
 	$(BIN)/jupyter lab notebooks
