@@ -25,7 +25,7 @@ TOC = (ROOT / "_toc.yml").read_text("utf-8")
         *((1, got) for got in ("a" * 41, "a--b")),
         *((2, got) for got in ("", " A toy", "A\ntoy", "A | toy", "`toy`", "a" * 61)),
         *((2, got) for got in ("Auto-encoders", "GLOSSARY")),
-        *((3, got) for got in ("The model", "Practice\n", "{x}")),
+        *((3, got) for got in ("The model", "Practice", "A\nB", "{x}")),
     ],
 )
 def test_a_word_that_cannot_be_is_refused_in_one_line(place, got):

@@ -31,6 +31,7 @@ from tools.book import (
     chapter_pages,
     gaps,
     parts,
+    toc,
 )
 from tools.course import guide
 from vae_lib import checks
@@ -61,9 +62,7 @@ def fault(number: str, slug: str, title: str, part: str) -> str:
         if page.lstrip("0123456789-") == slug or slug in labels_of(text):
             return f"expected SLUG, a name that is free, got {slug!r}: {page} has it"
     if hasattr(checks, slug.replace("-", "_")):
-        return (
-            f"expected SLUG, a name that is free, got {slug!r}: vae_lib.checks has it"
-        )
+        return f"expected SLUG, a name that is free, got {slug!r}: checks has it"
     if not WORDS.fullmatch(title) or title != title.strip():
         return f"expected TITLE, at most 60 letters in a line, got {title!r}"
     for page, text in pages.items():
@@ -72,9 +71,10 @@ def fault(number: str, slug: str, title: str, part: str) -> str:
     if part and (not WORDS.fullmatch(part) or part != part.strip()):
         return f"expected PART, at most 60 letters in a line, got {part!r}"
     before, after = neighbours(int(number))
-    if part in parts() and part not in (before, after):
+    known = {entry["caption"] for entry in toc()["parts"]}
+    if part in known and part not in (before, after):
         return f"expected PART, {before!r} or a new one here, got {part!r}"
-    if part and part not in parts() and before == after:
+    if part and part not in known and before == after:
         return f"expected PART {before!r}, which goes on after N, got {part!r}"
     return ""
 
@@ -94,22 +94,22 @@ def neighbours(number: int) -> tuple[str, str]:
     return of[max(smaller)], of[min(larger)] if larger else ""
 
 
-def in_toc(toc: str, stem: str, part: str) -> str:
+def in_toc(text: str, stem: str, part: str) -> str:
     """The table of contents with the chapter in it."""
     block = BLOCK.format(stem=stem)
     stems = [page.stem for page in chapter_pages()]
     previous = max(other for other in stems if other < stem)
-    found = re.search(rf"^      - file: book/{previous}\n(?:        .*\n)*", toc, re.M)
+    found = re.search(rf"^      - file: book/{previous}\n(?:        .*\n)*", text, re.M)
     end, (before, after) = found.end(), neighbours(int(stem[:2]))
     if part in ("", before):
-        return toc[:end] + block + toc[end:]
+        return text[:end] + block + text[end:]
     if part == after:
         following = min(other for other in stems if other > stem)
-        start = toc.index(f"      - file: book/{following}\n")
-        return toc[:start] + block + toc[start:]
-    end = toc.index("  - caption: ", end)
+        start = text.index(f"      - file: book/{following}\n")
+        return text[:start] + block + text[start:]
+    end = text.index("  - caption: ", end)
     caption = f"  - caption: {json.dumps(part, ensure_ascii=False)}\n    chapters:\n"
-    return toc[:end] + caption + block + toc[end:]
+    return text[:end] + caption + block + text[end:]
 
 
 def before_row(path: Path, start: str, row: str) -> str:
@@ -166,9 +166,9 @@ def sources(number: int, slug: str, title: str, part: str) -> dict[Path, str]:
             raise ValueError(f"expected no file {path.relative_to(ROOT)}, got one")
         text = Template((SKELETON / name).read_text("utf-8")).substitute(known)
         found[path] = notebook(text) if path.suffix == ".ipynb" else text
-    toc = in_toc((ROOT / "_toc.yml").read_text("utf-8"), stem, part)
-    found[ROOT / "_toc.yml"] = toc
-    pages = re.findall(r"^      - file: (book/\S+)$", toc, re.M)
+    contents = ROOT / "_toc.yml"
+    found[contents] = in_toc(contents.read_text("utf-8"), stem, part)
+    pages = re.findall(r"^      - file: (book/\S+)$", found[contents], re.M)
     following = pages[pages.index(f"book/{stem}") + 1]
     page, code = f"book/{stem}.md", f"notebooks/{stem}.ipynb"
     row = f"| {number} {title} | [{page}]({page}) | [{code}]({code}) | TODO modules |"
