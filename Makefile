@@ -66,6 +66,7 @@ check: lint unit
 lint: environment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 unit: environment
 	$(CALM) $(BIN)/pytest $(TWO) -m "not book and not long"

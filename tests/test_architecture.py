@@ -34,10 +34,13 @@ IMPORTS = {
     "linear_gaussian": {"distributions", "domains"},
     "records": {"files"},
     "data": {"domains", "files", "guards"},
+    "image_arrays": {"data", "domains", "files"},
+    "image_folders": {"data", "domains", "files", "image_arrays"},
+    "data_sets": {"arguments", "data", "domains", "image_arrays", "image_folders"},
     "likelihoods": {"data", "distributions"},
     "networks": set(),
     "priors": {"distributions"},
-    "configs": {"domains", "likelihoods", "networks", "priors"},
+    "configs": {"data", "domains", "likelihoods", "networks", "priors"},
     "recipes": {"data", "domains"},
     "latent": {"configs", "domains"},
     "models": {
@@ -60,27 +63,33 @@ IMPORTS = {
     "checkpoints": {
         *("containers", "files", "guards", "kinds", "latent", "models", "recipes"),
     },
-    "states": {"checkpoints", "guards", "models", "recipes", "steps", "training"},
+    "states": {
+        *("checkpoints", "guards", "latent", "models", "recipes", "steps", "training"),
+    },
+    "sources": {"data_sets", "domains", "models"},
     "plans": {
         *("checkpoints", "domains", "files", "guards", "likelihoods", "models"),
-        *("recipes", "states"),
+        *("recipes", "sources", "states"),
     },
     "runs": {
-        *("checkpoints", "distributed", "files", "guards", "models", "plans"),
-        *("recipes", "states", "training"),
+        *("checkpoints", "distributed", "files", "guards", "latent", "models"),
+        *("plans", "recipes", "states", "training"),
     },
+    "style": set(),
+    "tiles": {"domains"},
     "drawable": {"domains"},
-    "plots": {"domains", "drawable"},
+    "plots": {"data", "domains", "drawable", "style", "tiles"},
     "export": {"files", "guards", "models"},
-    "options": {"arguments", "checkpoints", "export", "models", "recipes"},
+    "options": {"arguments", "checkpoints", "data_sets", "export", "models", "recipes"},
     "presets": {
-        *("checkpoints", "data", "guards", "models", "options", "plans", "recipes"),
+        *("checkpoints", "data", "data_sets", "guards", "models", "options", "plans"),
+        *("recipes", "sources"),
     },
     "results": {"files", "guards", "models", "plots"},
     "__main__": {
-        *("arguments", "autoencoder", "checkpoints", "console", "data", "distributed"),
-        *("evaluation", "export", "files", "guards", "models", "options", "plans"),
-        *("presets", "recipes", "results", "runs"),
+        *("arguments", "autoencoder", "checkpoints", "console", "data_sets"),
+        *("distributed", "evaluation", "export", "files", "guards", "image_arrays"),
+        *("models", "options", "presets", "recipes", "results", "runs", "sources"),
     },
 }
 # The rooms of the tools, and those that each may enter, again from the ground up.
@@ -100,7 +109,9 @@ ROOMS = {
     "new_chapter": {"book", "course", "diagrams", "notebooks", "register"},
 }
 COMMANDS = {"arguments", "console", "options", "presets", "results", "__main__"}
-BELOW_CHECKS = set(IMPORTS) - {"drawable", "plots", *COMMANDS} | {"checks"}
+BELOW_CHECKS = set(IMPORTS) - {"drawable", "plots", "style", "tiles", *COMMANDS} | {
+    "checks"
+}
 PROMISED = """
 distributions.gaussian_kl distributions.gaussian_log_prob
 distributions.bernoulli_log_prob distributions.continuous_bernoulli_log_prob

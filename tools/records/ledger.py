@@ -230,7 +230,8 @@ def page() -> str:
         ),
         dimensions_verdict=(
             f"With {max(bounds)} dimensions the bound is {lost:.1f} nats below the best"
-            " of the table: that is what superfluous dimensions cost here."
+            " of the table, after these epochs; what of it is due to superfluous"
+            " dimensions was not tried."
         ),
         hours=f"{sum(runs + trainings + judging) / 3600:.1f}",
     )

@@ -3,9 +3,9 @@
     python -m tools.site.pdf     from _build/html, into _build/vae-book.pdf
 
 The live figures stand still on paper, as they are when a reader comes to them.
-Chromium sets the formulas and prints three times: to see which articles end on a page
-of a few lines, which are then set tighter; to learn the page numbers for the table of
-contents; and for good.
+Chromium sets the formulas and prints twice: to see which articles end on a page of a
+few lines, which are then set tighter and most likely lose it; and for good, with the
+page numbers that follow in the table of contents. Were they wrong, it prints again.
 """
 
 import argparse
@@ -134,9 +134,24 @@ def ends_badly(book: PdfReader) -> list[str]:
 
 def print_book(tab: Tab) -> bytes:
     """The PDF of the single page that the tab shows."""
-    tab.evaluate(TIGHTEN, ends_badly(PdfReader(BytesIO(tab.pdf(**A4)))))
-    tab.evaluate(NUMBER, starts(PdfReader(BytesIO(tab.pdf(**A4)))))
-    return tab.pdf(**A4, outline=True, tagged=True)
+    draft = PdfReader(BytesIO(tab.pdf(**A4)))
+    tight = ends_badly(draft)
+    tab.evaluate(TIGHTEN, tight)
+    pages = one_page_less(starts(draft), tight)
+    while True:
+        tab.evaluate(NUMBER, pages)
+        content = tab.pdf(**A4, outline=True, tagged=True)
+        found = starts(PdfReader(BytesIO(content)))
+        if found == pages:
+            return content
+        pages = found
+
+
+def one_page_less(pages: dict[str, int], shorter: list[str]) -> dict[str, int]:
+    """Where articles start if these lose the last of their pages."""
+    names = list(pages)
+    gone = [sum(name in shorter for name in names[:n]) for n in range(len(names))]
+    return {name: pages[name] - n for name, n in zip(names, gone, strict=True)}
 
 
 def main() -> None:
