@@ -55,6 +55,15 @@ def in_text(text: str, name: str):
     return says
 
 
+def minutes(page: str) -> tuple[int, int | None]:
+    """Minutes that a page states for itself, and for its notebook if it has one."""
+    text = (BOOK / f"{page}.md").read_text("utf-8")
+    alone, notebook = re.search(
+        r"\*\*Time\*\*: (\d+) minutes(?:.*then (\d+) for the \[notebook\])?", text
+    ).groups()
+    return int(alone), int(notebook) if notebook else None
+
+
 def folded(text: str) -> str:
     """One way to write a number: no dollars, and white space made one space."""
     text = text.replace("$", "").replace("\u2212", "-").replace("{,}", ",")

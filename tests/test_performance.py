@@ -99,7 +99,7 @@ def test_page_shows_no_number_that_is_not_in_the_record(record):
             f"{100 * x:.1f}",
         )
     }
-    assert len(shown) > 50 and shown <= known, shown - known
+    assert shown and shown <= known, shown - known
 
 
 def test_prose_has_no_numbers_of_its_own():
