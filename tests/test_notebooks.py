@@ -151,15 +151,14 @@ def test_cells_are_short(path):
     assert max(lines) <= 12 and statistics.median(lines) <= (8 if derives else 4)
 
 
-@pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
-def test_code_is_not_silent_for_long(path):
-    """Lines of code on end without a word of prose; where they stand, is too long.
+def test_code_is_not_silent_for_long(path, notebook):
+    """How many lines of code may follow each other without a word of prose.
 
     The longest silences are 67 lines in chapter 11 and 48 in chapter 2: none may
     become longer, and the aim is fifteen.
     """
     silence = {}
-    for cell in read(path).cells:
+    for cell in notebook.cells:
         if cell.cell_type == "markdown":
             lines = 0
         elif "setup" not in cell.metadata.get("tags", []):
