@@ -152,6 +152,24 @@ def test_cells_are_short(path):
     assert max(lines) <= 12 and statistics.median(lines) <= (8 if derives else 4)
 
 
+def test_code_is_not_silent_for_long(path, notebook):
+    """How many lines of code may follow each other without a word of prose.
+
+    The longest silences are 67 lines in chapter 11 and 48 in chapter 2: none may
+    become longer, and the aim is fifteen.
+    """
+    silence = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            lines = 0
+        elif "setup" not in cell.metadata.get("tags", []):
+            lines += sum(bool(line.strip()) for line in cell.source.splitlines())
+            silence[cell.id] = lines
+    place = max(silence, key=silence.get)
+    most = 67 if path.stem == "11-applications" else 48
+    assert silence[place] <= most, f"{place}: {silence[place]} lines without a word"
+
+
 def test_one_setup_cell_the_same_everywhere():
     found = [[cell.source for cell in setup_cells(read(path))] for path in EVERY]
     assert all(len(sources) == 1 for sources in found)
