@@ -102,7 +102,7 @@ grade: environment
 
 # Rewrite the outputs of the notebooks whose code changed.
 notebooks: environment
-	$(CALM) $(BIN)/python -m tools.notebooks
+	$(BIN)/python -m tools.notebooks
 
 # What is made from the sources of a chapter, in seconds but for its notebooks.
 derived: notebooks
