@@ -96,8 +96,9 @@ def test_a_new_chapter_passes_every_test_but_that_of_its_gaps(copy):
     names = ("book", "notebooks", "ways", "exercises", "checks", "instructors")
     files = [f"tests/test_{name}.py" for name in names]
     files.append("tests/chapters/test_13_toy_chapter.py")
-    mine = "toy or half or register or map or concept or table or readme or equation"
-    mine += " or guide or plan or points or contents or written or slug"
+    # Those of the chapter and of the sources; whether all is fresh is no matter here.
+    mine = "(toy or test_book or test_instructors or test_ways) and not configure"
+    mine += " and not button"
     done = run(folder, "pytest", "-q", "-p", "no:cacheprovider", "-k", mine, *files)
     failed = re.findall(r"^FAILED \S+::(\w+)", done.stdout, re.M)
     gaps = "test_nothing_that_is_still_to_be_written_is_left"
