@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := "$$VENV"/bin
 SITE := _build/html
 # One make at a time builds in this folder or tests what is built.
-ALONE := exec 9<Makefile && $(BIN)/python tools/alone.py &&
+ALONE := exec 9<Makefile && $(BIN)/python -m tools.alone &&
 
 # What was typed reaches the programs as it is: neither make nor the shell reads it.
 define as_typed
@@ -58,13 +58,14 @@ site long built: browser book
 
 # One that is installed; else Playwright's download; else Debian's, where apt-get may.
 browser: environment
-	$(BIN)/python -m tools.browser
+	$(BIN)/python -m tools.site.browser
 
 check: lint unit
 
 lint: environment
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 unit: environment
 	$(CALM) $(BIN)/pytest $(TWO) -m "not book and not long"
@@ -80,42 +81,42 @@ execute: environment
 
 # The offline editions: the book on paper, and the site to unzip and open anywhere.
 pdf: book browser
-	$(ALONE) $(BIN)/python -m tools.pdf
+	$(ALONE) $(BIN)/python -m tools.site.pdf
 
 # The lecture's slides, from the book's formulas and figures.
 slides: environment
-	$(BIN)/python -m tools.slides
+	$(BIN)/python -m tools.course.slides
 
 zip: book
 	$(ALONE) $(BIN)/python -m zipfile -c _build/vae-book-site.zip $(SITE)
 
 # The exercises for students, instructors and nbgrader: CHAPTERS="03 07", or all.
 student: environment
-	$(BIN)/python -m tools.course $$CHAPTERS
+	$(BIN)/python -m tools.course.editions $$CHAPTERS
 
 # What was handed in, in a copy of _build/course/autograde.
 grade: environment
-	$(BIN)/python -m tools.grade "$$COURSE" "$$ASSIGNMENT" $${STUDENT:+--student="$$STUDENT"}
+	$(BIN)/python -m tools.course.grade "$$COURSE" "$$ASSIGNMENT" $${STUDENT:+--student="$$STUDENT"}
 
 # Rewrite the outputs of the notebooks whose code changed.
 notebooks: environment
-	$(CALM) $(BIN)/python tools/notebooks.py
+	$(CALM) $(BIN)/python -m tools.notebooks
 
 lab: environment
 	$(BIN)/jupyter lab notebooks
 
 bench: environment
-	$(BIN)/python -m tools.benchmark
+	$(BIN)/python -m tools.records.benchmark
 
 # Train everything that the ledger and the chapters quote anew: hours.
 ledger: environment studies
-	$(BIN)/python -m tools.ledger
+	$(BIN)/python -m tools.records.ledger
 
 studies: environment
-	$(BIN)/python -m tools.studies
+	$(BIN)/python -m tools.records.studies
 
 configure: environment
-	$(BIN)/python tools/configure.py --domain="$$DOMAIN" --branch="$$BRANCH" -- "$$REPO"
+	$(BIN)/python -m tools.configure --domain="$$DOMAIN" --branch="$$BRANCH" -- "$$REPO"
 
 clean:
 	rm -rf _build

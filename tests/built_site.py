@@ -5,9 +5,9 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
-ROOT = Path(__file__).parents[1]
-SITE = ROOT / "_build" / "html"
-SOURCES = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").rglob("*.ipynb")]
+from tools.book import BOOK, NOTEBOOKS, ROOT, SITE
+
+SOURCES = [*BOOK.glob("*.md"), *NOTEBOOKS.rglob("*.ipynb")]
 PAGES = sorted(
     SITE / path.relative_to(ROOT).with_suffix(".html") for path in SOURCES
 ) + [SITE / "genindex.html"]

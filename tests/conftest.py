@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import pytest
@@ -66,13 +67,22 @@ def make_vae():
 
 
 @pytest.fixture
-def few_digits(monkeypatch) -> torch.Tensor:
-    """Forty images, which the command line takes for each split of MNIST."""
-    from vae_lib import __main__ as command_line
+def mnist_is(monkeypatch):
+    """Take another loader for that of MNIST, wherever it is asked for by name."""
+    from vae_lib.data_sets import DATA_SETS
 
+    def take(load: Callable[[str], ImageSet]) -> None:
+        monkeypatch.setitem(DATA_SETS, "mnist", DATA_SETS["mnist"]._replace(load=load))
+
+    return take
+
+
+@pytest.fixture
+def few_digits(mnist_is) -> torch.Tensor:
+    """Forty images, which the command line takes for each split of MNIST."""
     images = torch.rand(40, 784)
     few = ImageSet(images, torch.arange(40) % 10)
-    monkeypatch.setattr(command_line, "load_mnist", lambda split: few)
+    mnist_is(lambda split: few)
     return images
 
 
@@ -116,7 +126,7 @@ def browser():
     """One Chromium for all tests; where there is none, they fail."""
     from playwright.sync_api import sync_playwright
 
-    from tools.browser import launch
+    from tools.site.browser import launch
 
     with sync_playwright() as playwright:
         chromium = launch(playwright)
@@ -132,7 +142,7 @@ def open_page(browser):
     errors of scripts, requests that fail, and every request that leaves the disk;
     ``page.requests`` the addresses of all that is loaded.
     """
-    from tools.browser import MATHS_IS_SET, wait_until
+    from tools.site.browser import MATHS_IS_SET, wait_until
 
     contexts = []
 

@@ -7,8 +7,8 @@ import sys
 import nbformat
 import pytest
 
-from tools import course
-from tools.notebooks import ROOT
+from tools.book import ROOT
+from tools.course import editions
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the box is made of Linux")
 TASKS = {"double": ("2 * x", 2, "== 6"), "square": ("x**2", 3, "== 9")}
@@ -58,7 +58,7 @@ def source_notebook():
 
 def answered(notebook, answers):
     """What a student hands in who wrote these answers into the student edition."""
-    copy = course.student_edition(notebook)
+    copy = editions.student_edition(notebook)
     for cell in copy.cells:
         name = cell.metadata.get("nbgrader", {}).get("grade_id", "")
         if name.removesuffix("-answer") in answers:
@@ -70,7 +70,7 @@ def make(folder):
     """The course of the tiny notebook, ready for submissions."""
     path = folder / "tiny.ipynb"
     nbformat.write(source_notebook(), path)
-    course.make([path], folder)
+    editions.make([path], folder)
     return folder / "autograde"
 
 
@@ -100,6 +100,6 @@ def table(folder):
 def grades(folder, *options):
     """The table after grading everybody."""
     assignment = next((folder / "source").iterdir()).name
-    done = run("tools.grade", folder, assignment, *options)
+    done = run("tools.course.grade", folder, assignment, *options)
     assert done.returncode == 0, done.stderr
     return table(folder)

@@ -4,10 +4,10 @@ from statistics import median
 
 from barriers import barriers
 
-from tools.browser import wait_until
-from tools.notebooks import ROOT
+from tools.book import SITE
+from tools.site.browser import wait_until
 
-BOOK = ROOT / "_build" / "html" / "book"
+BOOK = SITE / "book"
 FRAMES = """host => Array.from({length: 30}, () => {
     const start = performance.now();
     host.live.draw();

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tools import apart
+from tools.course import apart
 
 OPTIONS = argparse.Namespace(without_box=False, seconds=1)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks, as the box does")

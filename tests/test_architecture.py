@@ -1,4 +1,7 @@
-"""What the library promises as a whole: imports, names, docstrings, references."""
+"""What the library promises as a whole: imports, names, docstrings, references.
+
+And which way the tools' imports run.
+"""
 
 import ast
 import importlib
@@ -6,15 +9,16 @@ import inspect
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 from public_objects import public_objects
 
 import vae_lib
+from tools.book import BOOK, ROOT
 
 FOLDER = Path(vae_lib.__file__).parent
-BOOK, TESTS = Path(__file__).parents[1] / "book", Path(__file__).parent
 # From the ground up: a module imports only what stands above its own line.
 IMPORTS = {
     "domains": set(),
@@ -30,10 +34,13 @@ IMPORTS = {
     "linear_gaussian": {"distributions", "domains"},
     "records": {"files"},
     "data": {"domains", "files", "guards"},
+    "image_arrays": {"data", "domains", "files"},
+    "image_folders": {"data", "domains", "files", "image_arrays"},
+    "data_sets": {"arguments", "data", "domains", "image_arrays", "image_folders"},
     "likelihoods": {"data", "distributions"},
     "networks": set(),
     "priors": {"distributions"},
-    "configs": {"domains", "likelihoods", "networks", "priors"},
+    "configs": {"data", "domains", "likelihoods", "networks", "priors"},
     "recipes": {"data", "domains"},
     "latent": {"configs", "domains"},
     "models": {
@@ -56,31 +63,54 @@ IMPORTS = {
     "checkpoints": {
         *("containers", "files", "guards", "kinds", "latent", "models", "recipes"),
     },
-    "states": {"checkpoints", "guards", "models", "recipes", "steps", "training"},
+    "states": {
+        *("checkpoints", "guards", "latent", "models", "recipes", "steps", "training"),
+    },
+    "sources": {"data_sets", "domains", "models"},
     "plans": {
         *("checkpoints", "domains", "files", "guards", "likelihoods", "models"),
-        *("recipes", "states"),
+        *("recipes", "sources", "states"),
     },
     "runs": {
-        *("checkpoints", "distributed", "files", "guards", "models", "plans"),
-        *("recipes", "states", "training"),
+        *("checkpoints", "distributed", "files", "guards", "latent", "models"),
+        *("plans", "recipes", "states", "training"),
     },
+    "style": set(),
+    "tiles": {"domains"},
     "drawable": {"domains"},
-    "plots": {"domains", "drawable"},
+    "plots": {"data", "domains", "drawable", "style", "tiles"},
     "export": {"files", "guards", "models"},
-    "options": {"arguments", "checkpoints", "export", "models", "recipes"},
+    "options": {"arguments", "checkpoints", "data_sets", "export", "models", "recipes"},
     "presets": {
-        *("checkpoints", "data", "guards", "models", "options", "plans", "recipes"),
+        *("checkpoints", "data", "data_sets", "guards", "models", "options", "plans"),
+        *("recipes", "sources"),
     },
     "results": {"files", "guards", "models", "plots"},
     "__main__": {
-        *("arguments", "autoencoder", "checkpoints", "console", "data", "distributed"),
-        *("evaluation", "export", "files", "guards", "models", "options", "plans"),
-        *("presets", "recipes", "results", "runs"),
+        *("arguments", "autoencoder", "checkpoints", "console", "data_sets"),
+        *("distributed", "evaluation", "export", "files", "guards", "image_arrays"),
+        *("models", "options", "presets", "recipes", "results", "runs", "sources"),
     },
 }
+# The rooms of the tools, and those that each may enter, again from the ground up.
+ROOMS = {
+    "__init__": set(),
+    "alone": set(),
+    "resolve": set(),
+    "book": set(),
+    "configure": {"book"},
+    "diagrams": {"book"},
+    "live_models": {"book"},
+    "notebooks": {"book"},
+    "register": {"book"},
+    "site": {"book"},
+    "course": {"book", "site"},
+    "records": {"book"},
+}
 COMMANDS = {"arguments", "console", "options", "presets", "results", "__main__"}
-BELOW_CHECKS = set(IMPORTS) - {"drawable", "plots", *COMMANDS} | {"checks"}
+BELOW_CHECKS = set(IMPORTS) - {"drawable", "plots", "style", "tiles", *COMMANDS} | {
+    "checks"
+}
 PROMISED = """
 distributions.gaussian_kl distributions.gaussian_log_prob
 distributions.bernoulli_log_prob distributions.continuous_bernoulli_log_prob
@@ -101,8 +131,8 @@ assert not [name for name in sys.modules if name.startswith(("vae_lib.", "torch"
 """
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda p: p.stem)
-def test_modules_import_only_what_lies_below_them(path):
+def imported(path: Path) -> list[str]:
+    """The dotted names that a module imports, each with what is taken from it."""
     found = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -110,7 +140,13 @@ def test_modules_import_only_what_lies_below_them(path):
             found += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-    ours = {name.split(".")[1] for name in found if name.startswith("vae_lib.")}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda p: p.stem)
+def test_modules_import_only_what_lies_below_them(path):
+    names = imported(path)
+    ours = {name.split(".")[1] for name in names if name.startswith("vae_lib.")}
     if path.parent.name == "checks":
         assert ours <= BELOW_CHECKS
     else:
@@ -123,6 +159,23 @@ def test_no_import_runs_up():
         assert imported <= above, name
         above.add(name)
     assert above == {path.stem for path in FOLDER.glob("[!_]*.py")} | {"__main__"}
+
+
+def test_no_import_of_the_tools_runs_up_or_in_a_circle():
+    arrows, above = {}, set()
+    for path in (ROOT / "tools").rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        names = {name for name in imported(path) if name.startswith("tools.")}
+        arrows[module] = names | {name.rpartition(".")[0] for name in names}
+    assert len(arrows) > 30
+    for module, names in arrows.items():
+        names &= set(arrows)  # what is taken from a module is none itself
+        room = module.split(".")[1]
+        assert {name.split(".")[1] for name in names} <= ROOMS[room] | {room}, module
+    TopologicalSorter(arrows).prepare()  # raises CycleError
+    for room, entered in ROOMS.items():
+        assert entered <= above, room
+        above.add(room)
 
 
 def test_importing_the_library_does_nothing_else():
@@ -155,11 +208,5 @@ def test_book_labels_in_docstrings_exist():
 
 def test_tests_import_no_tests():
     """What several need stands in conftest or in a module of its own."""
-    for path in TESTS.rglob("test_*.py"):
-        found = []
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.ImportFrom):
-                found += [f"{node.module}.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.Import):
-                found += [alias.name for alias in node.names]
-        assert not re.search(r"\btest_\w+", " ".join(found)), path.name
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        assert not re.search(r"\btest_\w+", " ".join(imported(path))), path.name

@@ -329,5 +329,5 @@ def test_nothing_needs_a_network_or_a_home(home, tmp_path):
     options = {"capture_output": True, "text": True, "env": variables}
     done = subprocess.run([*command, str(folders[1])], **options)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    assert "60,000 digits" in done.stdout and "or a network, got neither" in done.stdout
+    assert "60,000 images" in done.stdout and "or a network, got neither" in done.stdout
     assert (folders[1] / "run" / MODEL).exists()

@@ -11,15 +11,15 @@ import pytest
 import yaml
 from PIL import Image
 
+from tools import book, diagrams, register
 from tools import configure as configure_tool
-from tools import diagrams, register
 from tools import notebooks as notebook_tool
+from tools.book import NOTEBOOKS, ROOT, STATIC
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
 from vae_lib.recipes import from_file
 
 pytestmark = pytest.mark.book
 
-ROOT = notebook_tool.ROOT
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
 PAGES = sorted((ROOT / "book").glob("*.md"))
 
@@ -39,14 +39,14 @@ def text(name):
 
 def test_table_of_contents_lists_just_what_is_there():
     listed = {TOC["root"], *toc_files(TOC)}
-    sources = {*PAGES, *notebook_tool.NOTEBOOKS.rglob("*.ipynb")}
+    sources = {*PAGES, *NOTEBOOKS.rglob("*.ipynb")}
     there = {path.relative_to(ROOT).with_suffix("").as_posix() for path in sources}
     assert listed == there
 
 
 def test_page_and_notebook_share_number_and_slug():
     pages = {path.stem for path in PAGES if path.stem[0].isdigit()}
-    assert pages == {path.stem for path in notebook_tool.NOTEBOOKS.glob("*.ipynb")}
+    assert pages == {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
 
 
 def test_a_chapter_and_its_tests_share_number_and_slug():
@@ -97,12 +97,12 @@ def test_code_that_a_page_prints_is_read_at_a_glance():
 
 def test_register_is_what_the_sources_say():
     assert text("book/equation-register.md") == register.register(), (
-        "run tools/register.py"
+        "run python -m tools.register"
     )
 
 
 def test_every_equation_has_a_cell_and_a_test_and_no_mark_leads_nowhere():
-    labels = [equation.label for equation in register.all_equations()]
+    labels = [equation.label for equation in book.all_equations()]
     assert len(labels) == len(set(labels)) > 0
     for found in (register.cells(), register.tests()):
         assert set(found) == set(labels), set(found) ^ set(labels)
@@ -145,9 +145,11 @@ def test_index_quotes_the_recorded_result(name):
 def test_figures_of_the_pages_are_drawn_by_the_code_that_is_there(tmp_path):
     diagrams.draw(tmp_path)
     for name in diagrams.FIGURES:
-        drawn, committed = tmp_path / name, diagrams.STATIC / name
+        drawn, committed = tmp_path / name, STATIC / name
         if name.endswith(".svg"):
-            assert drawn.read_bytes() == committed.read_bytes(), "run tools/diagrams.py"
+            assert drawn.read_bytes() == committed.read_bytes(), (
+                "python -m tools.diagrams"
+            )
         else:
             pictures = (Image.open(p).convert("RGB") for p in (drawn, committed))
             a, b = (np.asarray(picture, dtype=float) for picture in pictures)
@@ -159,7 +161,7 @@ def numbers(text):
 
 
 def test_concept_map_shows_what_the_pages_need_and_its_alt_text_says_so():
-    drawn = diagrams.reduced(diagrams.needs())
+    drawn = book.reduced(book.needs())
     pattern = r"concept-map.svg\n(?::name: .+\n)?:alt: (.+)"
     (alt,) = {
         *re.findall(pattern, text("book/index.md")),
@@ -174,13 +176,11 @@ def test_concept_map_shows_what_the_pages_need_and_its_alt_text_says_so():
         direct = needed[chapter]
         return direct.union(*(all_needed(other, needed) for other in direct))
 
-    for chapter, needed in diagrams.needs().items():
+    for chapter, needed in book.needs().items():
         assert all(other < chapter for other in needed)
         assert needed <= all_needed(chapter, drawn)
         assert (
-            set(diagrams.CHAPTERS)
-            == set(drawn)
-            == set(sum(diagrams.parts().values(), []))
+            set(diagrams.CHAPTERS) == set(drawn) == set(sum(book.parts().values(), []))
         )
 
 
@@ -226,7 +226,7 @@ def test_readme_lists_every_chapter():
 
 def copy_of_what_is_configured(folder):
     shutil.copy(ROOT / "_config.yml", folder)
-    shutil.copytree(notebook_tool.NOTEBOOKS, folder / "notebooks")
+    shutil.copytree(NOTEBOOKS, folder / "notebooks")
     return sorted((folder / "notebooks").rglob("*.ipynb"))
 
 

@@ -18,8 +18,8 @@ from conftest import ALARMS
 from playwright.sync_api import expect
 from pypdf import PdfReader
 
-from tools.browser import MATHS_IS_SET, wait_until
-from tools.measure_site import local_file, weight
+from tools.site.browser import MATHS_IS_SET, wait_until
+from tools.site.measure import local_file, weight
 
 pytestmark = pytest.mark.book
 

@@ -7,7 +7,7 @@ from types import FunctionType
 import pytest
 import torch
 
-from tools.notebooks import LIBRARY
+from tools.book import LIBRARY
 from vae_lib import checks
 
 CHAPTERS = sorted(p.stem for p in (LIBRARY / "checks").glob("[a-z]*.py"))

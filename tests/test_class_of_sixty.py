@@ -421,7 +421,7 @@ def graded(tmp_path_factory):
         (folder / "submitted" / name / "tiny").mkdir(parents=True)
     (folder / "before.json").write_text(json.dumps(on_disk(folder / "submitted")))
     options = ("--seconds", 20, "--memory", 4)
-    done = run("tools.grade", folder, "tiny", *options, encoding="utf-8")
+    done = run("tools.course.grade", folder, "tiny", *options, encoding="utf-8")
     return folder, expected, done
 
 
@@ -495,7 +495,7 @@ def test_one_late_student_is_graded_alone_and_the_table_keeps_the_others(graded)
     write(folder, late, right())
     ascii_terminal = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     named = f"--student={late}"
-    done = run("tools.grade", folder, "tiny", named, env=ascii_terminal)
+    done = run("tools.course.grade", folder, "tiny", named, env=ascii_terminal)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("student ") == 1
     after = table(folder)

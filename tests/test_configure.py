@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tools import configure as configure_tool
-from tools.notebooks import ROOT
+from tools.book import ROOT
 
 WORKFLOWS = ROOT / ".github" / "workflows"
 NO_REPOSITORIES = (

@@ -21,13 +21,12 @@ from PIL import Image
 from sphinx.errors import ConfigError
 
 from tools import configure as configure_tool
-from tools import course
-from tools.course_extension import hidden
-from tools.notebooks import EXERCISES, NOTEBOOKS, ROOT
+from tools.book import EXERCISES, NOTEBOOKS, ROOT, SITE
+from tools.course import editions
+from tools.course.extension import hidden
 
 pytestmark = pytest.mark.book
 
-SITE = ROOT / "_build" / "html"
 ADDRESS = "https://some-one.github.io/a-fork/"
 GITHUB = "https://github.com/Some-One/a-fork"
 SOURCES = sorted(
@@ -150,14 +149,14 @@ def test_pages_have_their_exercises_and_no_solution(published):
 def test_notebooks_have_stubs_and_no_line_of_a_solution(published, name):
     built = words(published / "notebooks" / "exercises" / f"{name}.html")
     cells = nbformat.read(SOLVED[name], as_version=4).cells
-    answers = sum(len(course.SOLUTION.findall(cell.source)) for cell in cells)
+    answers = sum(len(editions.SOLUTION.findall(cell.source)) for cell in cells)
     assert built.count("raiseNotImplementedError()") == answers > 0
     assert "asolution" not in built  # no prompt to unfold one
     kept = "".join(
-        course.HIDDEN.sub("", course.SOLUTION.sub("", c.source)) for c in cells
+        editions.HIDDEN.sub("", editions.SOLUTION.sub("", c.source)) for c in cells
     )
     for cell in cells:
-        for pattern in (course.SOLUTION, course.HIDDEN):
+        for pattern in (editions.SOLUTION, editions.HIDDEN):
             for match in pattern.finditer(cell.source):
                 for line in match[0].splitlines():
                     secret = len(line.strip()) >= 12 and line.strip() not in kept

@@ -23,6 +23,7 @@ from torch.nn.utils import parameters_to_vector
 from vae_lib import (
     compiled,
     data,
+    data_sets,
     distributions,
     evaluation,
     guards,
@@ -43,7 +44,7 @@ CONFIG = VAEConfig(latent_dim=2, hidden_dims=(4,), n_pixels=6)
 MODULES = {
     *("distributions", "objectives", "configs", "models", "autoencoder", "data"),
     *("evaluation", "plots", "linear_gaussian", "symbolic", "steps", "compiled"),
-    *("guards", "recipes", "training"),
+    *("guards", "recipes", "training", "data_sets"),
 }
 PARTS = {  # no doors: train puts them together, of what it has checked
     *("steps.Epoch", "steps.TrainingHistory", "steps.bound_and_sums"),
@@ -51,8 +52,9 @@ PARTS = {  # no doors: train puts them together, of what it has checked
     *("guards.check_finite", "guards.hold_interrupts", "recipes.Recipe.step_size"),
     *("recipes.Recipe.noise_shape", "recipes.from_file", "recipes.changed"),
     "guards.is_out_of_memory",
-    *("guards.NonFiniteLossError", "plots.styled"),
-    *("evaluation.ElboReport", "data.ImageSet"),
+    *("guards.NonFiniteLossError", "style.styled"),
+    *("evaluation.ElboReport", "data.ImageSet", "data_sets.DataSet"),
+    *("data_sets.kinds_in_words", "configs.VAEConfig.picture"),
     *("autoencoder.AutoEncoder",),  # its constructor is that of VAE
 }
 HANDED_ON = {"model", "optimizer", "epoch", "step", "stop"}
@@ -73,6 +75,7 @@ NOT_NEGATIVE = [*NO_NUMBER, -1, -1e-9, math.inf, -math.inf, np.float64("nan")]
 NO_NAME = [None, "", "unknown", 0, ["elbo"], b"none", Ellipsis]
 SWITCH = [None, 0, 1, "yes", "", [], np.int64(1), torch.zeros(2)]
 OTHER_GENERATOR = [0, "cpu", torch, np.random.default_rng(0)]
+LABELS_OF_FOUR = [torch.zeros(4).long(), torch.zeros(4), [0, 0, 0, 0], "0000", 0]
 NO_FLOATS = [None, 1.0, [1.0], "x", np.ones((3, 2)), torch.ones(3, 2).long()]
 NO_FLOATS += [torch.ones(3, 2).bool(), torch.ones(3, 2) + 1j]
 ELSEWHERE = [torch.ones(3, 2, device="meta")]
@@ -95,6 +98,8 @@ NO_PICTURES = [None, rand(3, 784).numpy(), rand(784), rand(0, 784), rand(3, 1024
 NO_PICTURES += [rand(3, 2352), rand(3, 28, 28), rand(3, 1, 28, 28), rand(12, 392)]
 NO_PICTURES += [255 * rand(3, 784), (255 * rand(3, 784)).byte(), rand(3, 784) - 1]
 NO_PICTURES += [with_one(math.nan, rand(3, 784)), rand(3, 784) + 1j]
+PICTURE = {"ink": SWITCH, "shape": [None, 28, (28, 28), (784, 1, 1), (1, 28, 0)]}
+PICTURE["shape"] += [(2, 14, 28), (3, 28, 28), "1x2", (1, 28, 28.0), [[1], 28, 28]]
 KEYS = ("epoch", "elbo", "log_p_x_given_z", "kl")
 ROW = dict.fromkeys(KEYS, 1.0)
 NO_ROWS = [None, [], ROW, (ROW,), [1], [{"epoch": 1}], [ROW | {"kl": math.nan}]]
@@ -284,6 +289,7 @@ TABLE = {
         {
             "x": [*NO_FLOATS, rand(4, 5), rand(4, 6).double()],
             "n_samples": WHOLE[1:],
+            "y": LABELS_OF_FOUR,
             "eps": [*NO_FLOATS[1:], rand(4, 3), rand(3, 2), rand(4, 2).double()],
             "generator": OTHER_GENERATOR,
             "weights": SWITCH,
@@ -304,6 +310,7 @@ TABLE = {
         lambda: {"x": rand(4, 6)},
         {
             "x": [*NO_FLOATS, rand(4, 5)],
+            "y": LABELS_OF_FOUR,
             "n_samples": [1, 3],
             "eps": NO_FLOATS[1:],
             "generator": [torch.Generator(), 0],
@@ -339,12 +346,18 @@ TABLE = {
         lambda: {"images": rand(4, 6)},
         {"images": [*BAD_PIXELS, BAD_VALUES[0]]},
     ),
+    "data_sets.find_data_set": (
+        data_sets.find_data_set,
+        lambda: {"name": "mnist"},
+        {"name": [*NO_NAME, 3, " ", "mnis", "nowhere", "/dev/null", "nowhere.npz"]},
+    ),
     "evaluation.evaluate_elbo": (
         evaluation.evaluate_elbo,
         lambda: {"model": VAE(CONFIG), "images": rand(4, 6)},
         {
             "model": NO_MODEL + SHORT + MIXED + [without_number],
             "images": IMAGES + OTHER_TYPE,
+            "labels": LABELS_OF_FOUR,
             "batch_size": WHOLE,
             "generator": OTHER_GENERATOR,
         },
@@ -356,6 +369,7 @@ TABLE = {
             "model": [*NO_MODEL, *SHORT, *MIXED, lambda: AutoEncoder(CONFIG)]
             + [without_number],
             "images": IMAGES + OTHER_TYPE,
+            "labels": LABELS_OF_FOUR,
             "n_samples": WHOLE,
             "chunk": WHOLE,
             "generator": OTHER_GENERATOR,
@@ -388,7 +402,7 @@ TABLE = {
     "plots.plot_images": (
         plots.plot_images,
         lambda: {"images": rand(3, 784)},
-        {"images": NO_PICTURES, "n_columns": WHOLE, "title": NO_TEXT},
+        {"images": NO_PICTURES, "n_columns": WHOLE, "title": NO_TEXT, **PICTURE},
     ),
     "plots.plot_curves": (
         plots.plot_curves,
@@ -437,6 +451,7 @@ TABLE = {
             "images": [*NO_PICTURES, rand(8, 784), rand(10, 784), rand(9, 1024)],
             "ticks": [*NO_NUMBERS, *NOT_FINITE, *WRONG_COUNT],
             "title": NO_TEXT,
+            **PICTURE,
         },
     ),
     "linear_gaussian.LinearGaussianModel": (
@@ -558,6 +573,7 @@ TABLE = {
         {
             "x": [*NO_FLOATS, rand(4, 5)],
             "eps": [*NO_FLOATS[1:], rand(4, 3), rand(5, 2)],
+            "y": LABELS_OF_FOUR,
             "n_images": [0, -1, math.nan],
             "beta": NOT_NEGATIVE,
             "objective": NO_NAME,
@@ -572,6 +588,7 @@ TABLE = {
             "recipe": [None, {"epochs": 1}, "fast"],
             "n_done": [-1, 0.5, "none", None],
             "latent_dim": [*WHOLE, 3],
+            "labels": LABELS_OF_FOUR[:1],
             "generator": OTHER_GENERATOR,
         },
     ),
@@ -604,7 +621,9 @@ TABLE = {
             "model": NO_MODEL + SHORT + MIXED,
             "images": IMAGES + OTHER_TYPE,
             "recipe": [{"epochs": 1}, "fast", 3, Recipe],
-            "validation": IMAGES[1:] + OTHER_TYPE,
+            "labels": LABELS_OF_FOUR,
+            "validation": [*IMAGES[1:], *OTHER_TYPE, (), (rand(4, 6),)]
+            + [(rand(4, 6), torch.zeros(4).long())],
             "device": DEVICES,
             "generator": OTHER_GENERATOR,
             "progress": SWITCH,
@@ -732,7 +751,7 @@ MISFITS = {
     ),
     "colour pictures": (
         lambda: plots.plot_images(rand(10, 2352)),
-        "expected images (n, 784) of 28 by 28 grey levels, got Tensor of shape"
+        "expected images (n, 784) of shape (1, 28, 28), got Tensor of shape"
         " (10, 2352), torch.float32",
     ),
     "a scale that is not declared": (

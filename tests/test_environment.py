@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tools import resolve
-from tools.notebooks import ROOT
+from tools.book import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no make there")
 
@@ -28,7 +28,7 @@ case "$*" in
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && {venv} ;;
   "-m pip "*) echo pip >>pip.log; {pip} ;;
   *version_info*) {starts} && echo $version ;;
-  *tools/configure.py*) printf "%s|" "$@" >asked ;;
+  "-m tools.alone") exec "$real" "$@" ;;
   "-m tools."*) printf "%s|" "$@" >asked ;;
   *) exec "$real" "$@" ;;
 esac
@@ -41,7 +41,7 @@ class Project:
     def __init__(self, folder: Path, programs: Path):
         self.folder, self.programs = folder, programs
         (folder / "tools").mkdir(parents=True)
-        for name in ("environment.sh", "alone.py", "configure.py"):
+        for name in ("environment.sh", "alone.py", "__init__.py"):
             shutil.copy(ROOT / "tools" / name, folder / "tools")
         shutil.copy(ROOT / "Makefile", folder)
         for name in ("requirements.txt", "constraints.txt", "pyproject.toml"):
@@ -338,7 +338,7 @@ def test_tests_run_after_what_they_test_whatever_the_number_of_jobs():
     assert plan.returncode == 0, plan.stderr
     steps = [
         "tools/environment.sh",
-        "tools.browser",
+        "tools.site.browser",
         "ruff check",
         'not book and not long"',
         "--nbval",
@@ -355,7 +355,7 @@ def test_the_range_of_pythons_is_the_same_everywhere():
     oldest, newest = pythons[0], pythons[-1]
     said = re.compile(r"Python (3\.\d+) (?:to|or|and) (3\.\d+|\w+)|Python (3\.\d+)\+")
     pages = ["README.md", "book/index.md", "book/instructors.md"]
-    for name in [*pages, "tools/instructors.template.md"]:
+    for name in [*pages, "tools/course/instructors.template.md"]:
         found = said.findall((ROOT / name).read_text("utf-8"))
         assert found == [(oldest, newest, "")], name
     contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")

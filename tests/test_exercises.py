@@ -15,15 +15,15 @@ import nbformat
 import pytest
 import torch
 
-from tools import course
-from tools import notebooks as tool
+from tools import book
 from tools.configure import configure
-from tools.course_extension import FOLDED
+from tools.course import editions
+from tools.course.extension import FOLDED
 
 pytestmark = pytest.mark.book
 
-PATHS = sorted(tool.EXERCISES.glob("*.ipynb"))
-PAGES = sorted((tool.ROOT / "book").glob("[01]*.md"))
+PATHS = sorted(book.EXERCISES.glob("*.ipynb"))
+PAGES = sorted((book.ROOT / "book").glob("[01]*.md"))
 LEVELS = {"warm-up", "standard", "investigation"}
 THEORY = re.compile(r"^```+\{exercise\} .+\n:label: (ex-[\w-]+)\n", re.M)
 QUESTION = re.compile(
@@ -41,11 +41,11 @@ def answers(notebook):
 
 def solution_lines(notebook):
     """Every line that only a solution or a hidden test has."""
-    text = "\n".join(cell.source for cell in course.student_edition(notebook).cells)
+    text = "\n".join(cell.source for cell in editions.student_edition(notebook).cells)
     regions = [
         match
         for cell in notebook.cells
-        for pattern in (course.SOLUTION, course.HIDDEN)
+        for pattern in (editions.SOLUTION, editions.HIDDEN)
         for match in pattern.finditer(cell.source)
     ]
     lines = {line.strip() for match in regions for line in match[0].splitlines()}
@@ -64,12 +64,12 @@ def notebook(path):
 
 
 def test_every_chapter_has_exercises():
-    chapters = {path.stem for path in tool.NOTEBOOKS.glob("*.ipynb")}
+    chapters = {path.stem for path in book.NOTEBOOKS.glob("*.ipynb")}
     assert {path.stem for path in PATHS} >= chapters
 
 
 def test_an_exercise_names_aim_level_minutes_points_and_what_comes_out(notebook):
-    found = course.exercises(notebook)
+    found = book.exercises(notebook)
     assert found
     for exercise in found:
         assert set(exercise) == {"title", "Aim", "Level", "Minutes", "Points"}
@@ -88,7 +88,7 @@ def test_an_exercise_names_aim_level_minutes_points_and_what_comes_out(notebook)
 
 def test_points_follow_minutes():
     """The same minutes have the same points everywhere, and more have no fewer."""
-    found = [exercise for path in PATHS for exercise in course.exercises(read(path))]
+    found = [exercise for path in PATHS for exercise in book.exercises(read(path))]
     worth = {(int(e["Minutes"]), int(e["Points"])) for e in found}
     minutes, points = zip(*sorted(worth), strict=True)
     assert len(set(minutes)) == len(minutes) and list(points) == sorted(points)
@@ -105,15 +105,15 @@ def test_a_notebook_says_where_own_imports_go(notebook):
 
 
 def test_an_exercise_has_a_solution_and_a_check_worth_its_points(notebook):
-    points = [int(exercise["Points"]) for exercise in course.exercises(notebook)]
+    points = [int(exercise["Points"]) for exercise in book.exercises(notebook)]
     checks = [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade")]
     assert [cell.metadata.nbgrader.points for cell in checks] == points
     assert len(answers(notebook)) == len(points)
     for cell in checks:
         assert re.match(r"check\.\w+\(", cell.source)
-        assert course.HIDDEN.search(cell.source), cell.source
+        assert editions.HIDDEN.search(cell.source), cell.source
     for cell in answers(notebook):
-        assert course.SOLUTION.search(cell.source), cell.source
+        assert editions.SOLUTION.search(cell.source), cell.source
         assert "hide-input" in cell.metadata.tags
 
 
@@ -128,7 +128,7 @@ def test_cells_have_names_of_their_own_and_are_locked_but_for_answers(notebook):
 
 
 def test_students_get_no_line_of_a_solution(path, tmp_path):
-    course.make([path], tmp_path)
+    editions.make([path], tmp_path)
     secret = solution_lines(read(path))
     assert secret
     for file in (tmp_path / "student").iterdir():
@@ -140,7 +140,7 @@ def test_students_get_no_line_of_a_solution(path, tmp_path):
 
 
 def test_students_cannot_edit_what_grading_puts_back_nor_delete_answers(notebook):
-    for cell in course.student_edition(notebook).cells:
+    for cell in editions.student_edition(notebook).cells:
         if mark := cell.metadata.get("nbgrader"):
             assert cell.metadata.editable is mark.solution
             assert cell.metadata.deletable is False
@@ -149,7 +149,7 @@ def test_students_cannot_edit_what_grading_puts_back_nor_delete_answers(notebook
 
 
 def test_students_keep_the_figures_that_they_should_draw(path, tmp_path):
-    course.make([path], tmp_path)
+    editions.make([path], tmp_path)
     figures = [
         output.data["image/png"]
         for cell in read(path).cells
@@ -162,7 +162,7 @@ def test_students_keep_the_figures_that_they_should_draw(path, tmp_path):
 
 
 def test_instructors_get_everything_and_nbgrader_its_course(path, tmp_path):
-    course.make([path], tmp_path)
+    editions.make([path], tmp_path)
     whole = path.read_bytes()
     source = tmp_path / "autograde" / "source" / path.stem / path.name
     assert source.read_bytes() == whole
@@ -171,13 +171,13 @@ def test_instructors_get_everything_and_nbgrader_its_course(path, tmp_path):
     table = tmp_path / "instructor" / "points.csv"
     assert table.read_bytes().startswith(b"\xef\xbb\xbf")  # for Excel
     rows = table.read_text("utf-8-sig").splitlines()
-    assert len(rows) == 1 + len(course.exercises(read(path)))
+    assert len(rows) == 1 + len(book.exercises(read(path)))
 
 
 def test_a_chapter_made_later_keeps_the_assignments_made_before(tmp_path):
     first, second = PATHS[:2]
-    course.make([first], tmp_path)
-    course.make([second], tmp_path)
+    editions.make([first], tmp_path)
+    editions.make([second], tmp_path)
     assert [p.name for p in (tmp_path / "student").iterdir()] == [second.name]
     source = tmp_path / "autograde" / "source"
     assert {p.stem for p in source.rglob("*.ipynb")} == {first.stem, second.stem}
@@ -185,12 +185,12 @@ def test_a_chapter_made_later_keeps_the_assignments_made_before(tmp_path):
 
 def test_making_the_editions_again_keeps_what_was_handed_in(tmp_path):
     out = tmp_path / "Kurs für Anfänger, 'Übung 1'"
-    course.make(PATHS[:1], out)
+    editions.make(PATHS[:1], out)
     kept = out / "autograde" / "submitted" / "李雷" / "answer.ipynb"
     kept.parent.mkdir(parents=True)
     kept.write_text("years of work")
     (out / "autograde" / "nbgrader_config.py").write_text("# mine")
-    course.make(PATHS[:1], out)
+    editions.make(PATHS[:1], out)
     assert kept.read_text() == "years of work"
     assert (out / "autograde" / "nbgrader_config.py").read_text() == "# mine"
 
@@ -205,7 +205,7 @@ def test_a_place_that_cannot_be_written_is_refused_in_one_line(
     out = str(tmp_path / "out")
     monkeypatch.setattr(sys, "argv", ["course", "1", "--out", out])
     with pytest.raises(SystemExit) as stop:
-        course.main()
+        editions.main()
     last = capsys.readouterr().err.splitlines()[-1]
     assert stop.value.code == 2 and f"expected a folder to write in, got {out}" in last
     assert file.read_text() == "a file where a folder should be"
@@ -220,14 +220,14 @@ def shown(path):
     """What a page or notebook shows where solutions are hidden."""
     if path.suffix == ".md":
         return FOLDED.sub("", path.read_text("utf-8"))
-    sources = [c.source for c in course.student_edition(read(path)).cells]
+    sources = [c.source for c in editions.student_edition(read(path)).cells]
     return "\n".join(sources)
 
 
 @pytest.fixture(scope="module")
 def elsewhere():
     """What the chapters, pages and students' editions show, by their path."""
-    paths = [*tool.NOTEBOOKS.rglob("*.ipynb"), *(tool.ROOT / "book").rglob("*.md")]
+    paths = [*book.NOTEBOOKS.rglob("*.ipynb"), *(book.ROOT / "book").rglob("*.md")]
     return {path: shown(path) for path in paths}
 
 
@@ -235,7 +235,7 @@ def test_no_line_of_a_solution_stands_word_for_word_elsewhere(path, elsewhere):
     given = folded(elsewhere[path])
     others = {other: folded(text) for other, text in elsewhere.items() if other != path}
     for cell in answers(read(path)):
-        for match in course.SOLUTION.finditer(cell.source):
+        for match in editions.SOLUTION.finditer(cell.source):
             for line in match[0].splitlines():
                 line = folded(line.split("#")[0])
                 if len(line) >= 24 and line not in given:
@@ -265,8 +265,8 @@ def nameless(node):
 def known():
     """Expressions in the cells that chapters and students' editions show."""
     found = {}
-    for path in tool.NOTEBOOKS.rglob("*.ipynb"):
-        for cell in course.student_edition(read(path)).cells:
+    for path in book.NOTEBOOKS.rglob("*.ipynb"):
+        for cell in editions.student_edition(read(path)).cells:
             if cell.cell_type == "code":
                 found.setdefault(path, set()).update(expressions(cell.source))
     return found
@@ -286,23 +286,25 @@ def test_links_of_students_lead_to_the_published_book_or_are_text():
     text = (
         "the [page](../../book/03-elbo.md#eq-elbo) and the [notebook](../03-elbo.ipynb)"
     )
-    assert course.relinked(text, "") == "the page *03-elbo* and the notebook *03-elbo*"
-    assert course.relinked("[chapter 3](../../book/03-elbo.md)", "") == "chapter 3"
-    assert course.relinked(text, "https://o.github.io/r/") == (
+    assert (
+        editions.relinked(text, "") == "the page *03-elbo* and the notebook *03-elbo*"
+    )
+    assert editions.relinked("[chapter 3](../../book/03-elbo.md)", "") == "chapter 3"
+    assert editions.relinked(text, "https://o.github.io/r/") == (
         "the [page](https://o.github.io/r/book/03-elbo.html#eq-elbo) and the "
         "[notebook](https://o.github.io/r/notebooks/03-elbo.html)"
     )
 
 
 def test_links_of_a_configured_copy_lead_to_its_site(tmp_path, monkeypatch):
-    shutil.copy(tool.ROOT / "_config.yml", tmp_path)
-    monkeypatch.setattr(course, "ROOT", tmp_path)
+    shutil.copy(book.ROOT / "_config.yml", tmp_path)
+    monkeypatch.setattr(editions, "ROOT", tmp_path)
     for repository, site in (
         ("Some-One/a-fork", "https://some-one.github.io/a-fork/"),
         ("", ""),
     ):
         configure(tmp_path, repository)
-        assert course.site_address() == site
+        assert editions.site_address() == site
 
 
 @pytest.mark.parametrize(
@@ -317,14 +319,15 @@ def test_links_of_a_configured_copy_lead_to_its_site(tmp_path, monkeypatch):
 def test_chapters_are_chosen_by_number_or_name(chapters, made, tmp_path, monkeypatch):
     arguments = ["course", *chapters.split(), "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", arguments)
-    course.main()
+    editions.main()
     assert sorted(path.stem for path in (tmp_path / "student").iterdir()) == made
 
 
 @pytest.mark.parametrize("chapter", ["77", "0"])
 def test_an_unknown_chapter_is_refused_in_one_line(chapter, tmp_path):
-    command = [sys.executable, "-m", "tools.course", chapter, "--out", tmp_path / "out"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tool.ROOT)
+    command = [sys.executable, "-m", "tools.course.editions", chapter]
+    command += ["--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=book.ROOT)
     assert done.returncode == 2 and not (tmp_path / "out").exists()
     assert done.stderr.splitlines()[-1].endswith(f"got '{chapter}'")
 
@@ -337,10 +340,10 @@ def test_a_page_has_exercises_with_folded_solutions_and_quick_questions(page):
         solution = rf"^```+{{solution}} {match[1]}\n:class: dropdown\n"
         assert re.search(solution, source, re.M), match[1]
         after = source[match.end() :].lstrip().splitlines()[0]
-        fields = dict(course.FIELD.findall(after))
+        fields = dict(book.FIELD.findall(after))
         assert set(fields) == {"Aim", "Level", "Minutes"}, match[1]
         assert fields["Level"] in LEVELS and int(fields["Minutes"]) > 0
-    assert found and course.exercises(read(tool.EXERCISES / f"{page.stem}.ipynb"))
+    assert found and book.exercises(read(book.EXERCISES / f"{page.stem}.ipynb"))
     questions = QUESTION.findall(source)
     assert questions and len(set(questions)) == len(questions)
     for question, answer in questions:
@@ -385,7 +388,7 @@ def graded(path):
     for cell in read(path).cells:
         if cell.metadata.get("nbgrader", {}).get("grade"):
             calls = re.findall(r"^check\.(\w+)\(\(?([\w, ]+)\)", cell.source, re.M)
-            (hidden,) = course.HIDDEN.findall(cell.source)
+            (hidden,) = editions.HIDDEN.findall(cell.source)
             yield {check: names.split(", ") for check, names in calls}, hidden
 
 

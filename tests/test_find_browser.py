@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import Error
 
-from tools import browser
+from tools.site import browser
 
 DOWNLOAD = [sys.executable, "-m", "playwright", "install", "chromium"]
 UPDATE, INSTALL = ["apt-get", "update"], ["apt-get", "install", "-y", "chromium"]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 pytest.importorskip("nbgrader")
-from tools import grade, grade_one
+from tools.course import grade, grade_one
 
 BAD_NUMBERS = ["-1", "0", "nan", "inf", "-inf", "1e400", "a", ""]
 OUT_OF_MEMORY = [

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 pytest.importorskip("nbgrader")
-from tools import graded_run
+from tools.course import graded_run
 
 new = nbformat.v4.new_output
 

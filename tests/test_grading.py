@@ -26,8 +26,8 @@ from graded_course import (
     table,
 )
 
-from tools import course, grade, graded_run
-from tools.notebooks import EXERCISES, ROOT
+from tools.book import EXERCISES, ROOT
+from tools.course import editions, grade, graded_run
 
 pytestmark = pytest.mark.long
 
@@ -96,15 +96,15 @@ def test_each_submission_gets_the_points_it_deserves_and_harms_nothing(tiny, ser
     port = server.getsockname()[1]
     for student, answer in cheats(tiny, port).items():
         hand_in(tiny, student, answered(notebook, RIGHT | {"double": answer}))
-    hand_in(tiny, "empty", course.student_edition(notebook))
+    hand_in(tiny, "empty", editions.student_edition(notebook))
     hand_in(tiny, "broken", '{"cells": [')
 
-    skipper = course.student_edition(notebook)
+    skipper = editions.student_edition(notebook)
     for cell in skipper.cells:
         cell.metadata.tags = ["skip-execution"]
     hand_in(tiny, "skipper", skipper)
 
-    editor = course.student_edition(notebook)
+    editor = editions.student_edition(notebook)
     editor.cells = [
         nbformat.v4.new_markdown_cell("", metadata=cell.metadata)
         for cell in editor.cells
@@ -167,7 +167,7 @@ def test_a_later_submission_replaces_the_points_of_an_earlier_one(tmp_path):
     hand_in(folder, "someone", answered(source_notebook(), RIGHT))
     assert grades(folder, "--without-box")["someone"]["sum"] == "5"
     assert "(Score: 5.0 / 5.0)" in page.read_text("utf-8")
-    course.make([path], tmp_path)  # what students handed in stays
+    editions.make([path], tmp_path)  # what students handed in stays
     nbformat.write(answered(source_notebook(), {"double": RIGHT["double"]}), handed_in)
     assert grades(folder, "--without-box")["someone"]["sum"] == "2"
     assert "(Score: 2.0 / 5.0)" in page.read_text("utf-8")
@@ -180,7 +180,7 @@ def test_the_source_passes_nbgrader_and_what_students_get_does_not(tmp_path):
     notebook, path = source_notebook(), tmp_path / "tiny.ipynb"
     for edition, passes in (
         (notebook, True),
-        (course.student_edition(notebook), False),
+        (editions.student_edition(notebook), False),
     ):
         nbformat.write(edition, path)
         done = run("nbgrader", "validate", path)
@@ -191,7 +191,7 @@ def test_the_source_passes_nbgrader_and_what_students_get_does_not(tmp_path):
 def test_a_chapter_is_graded_and_patched_tests_earn_nothing(tmp_path):
     path = EXERCISES / "04-gaussian-kl.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    course.make([path], tmp_path)
+    editions.make([path], tmp_path)
     solutions = {
         cell.metadata.nbgrader.grade_id.removesuffix("-answer"): cell.source
         for cell in notebook.cells
@@ -269,7 +269,7 @@ def test_who_stops_the_grader_keeps_the_rows_that_are_there(tmp_path):
     endless = RIGHT | {"double": "while True: pass"}
     hand_in(folder, "a", answered(source_notebook(), RIGHT))
     hand_in(folder, "b", answered(source_notebook(), endless))
-    command = [sys.executable, "-m", "tools.grade", str(folder), "tiny"]
+    command = [sys.executable, "-m", "tools.course.grade", str(folder), "tiny"]
     options = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     listens = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, text=True, preexec_fn=listens, **options) as grader:

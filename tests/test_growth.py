@@ -12,6 +12,7 @@ from torch import nn
 
 from vae_lib import __main__ as command_line
 from vae_lib.checkpoints import CheckpointError, load, save
+from vae_lib.configs import VAEConfig
 from vae_lib.data import ImageSet, check_images
 from vae_lib.distributions import gaussian_kl, gaussian_log_prob, reparameterize
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
@@ -72,13 +73,19 @@ class Linear(LatentVariableModel):
     def check(self, x):
         check_images(x, self.config.n_pixels)
 
-    def forward(self, x, *, n_samples=None, eps=None, generator=None, weights=False):
+    def known(self, y):
+        """What is known of x without its code."""
+        return 0
+
+    def forward(
+        self, x, y=None, *, n_samples=None, eps=None, generator=None, weights=False
+    ):
         mu = self.encoder(x)
         logvar = torch.zeros_like(mu)
         z = reparameterize(
             mu, logvar, n_samples=n_samples, eps=eps, generator=generator
         )
-        x_params = self.decoder(z)
+        x_params = self.decoder(z) + self.known(y)
         fit = gaussian_log_prob(x, x_params, torch.zeros_like(x))
         kl, log_w = gaussian_kl(mu, logvar), None
         if weights:
@@ -86,6 +93,19 @@ class Linear(LatentVariableModel):
             log_q = gaussian_log_prob(z, mu, logvar)
             log_w = fit + gaussian_log_prob(z, zero, zero) - log_q
         return VAEOutput(mu, logvar, z, x_params, fit, kl, log_w)
+
+
+class Conditional(Linear):
+    """The same, with a mean image of each of three labels."""
+
+    n_labels = 3
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.means = nn.Embedding(self.n_labels, config.n_pixels)
+
+    def known(self, y):
+        return self.means(y)
 
 
 def affine(n_in, n_out):
@@ -104,12 +124,14 @@ NEW = {
 
 
 @pytest.mark.parametrize("part", NEW)
-def test_a_new_part_is_one_class_and_one_line(part, tmp_path, monkeypatch, capsys):
+def test_a_new_part_is_one_class_and_one_line(
+    part, tmp_path, monkeypatch, capsys, mnist_is
+):
     table, name, value = NEW[part]
     monkeypatch.setitem(table, name, value)
     monkeypatch.setenv("TQDM_DISABLE", "1")
     few = ImageSet(torch.rand(60, 784).pow(8), torch.arange(60) % 10)
-    monkeypatch.setattr(command_line, "load_mnist", lambda split: few)
+    mnist_is(lambda split: few)
     run = str(tmp_path / "run")
     words = ["train", "--out", run, f"--{part}", name, "--epochs", "30"]
     sizes = ["--latent-dim", "3", "--hidden-dims", "8", "--batch-size", "20"]
@@ -152,3 +174,96 @@ def test_a_new_model_is_one_class_and_one_line(
     found = load(path)
     assert type(found) is Linear and found.config == Pair(6)
     assert evaluate_elbo(found, images).elbo == bound
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """Images of three labels, which are told apart by their first three pixels."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (90,), generator=generator)
+    images = 0.1 * torch.rand(90, 6, generator=generator)
+    images[torch.arange(90), labels] += 0.9
+    return ImageSet(images, labels)
+
+
+def conditional() -> Conditional:
+    torch.manual_seed(0)
+    return Conditional(Pair(6))
+
+
+QUIET = {"epochs": 40, "lr": 0.1, "batch_size": 20, "device": "cpu", "progress": False}
+
+
+@pytest.mark.parametrize("objective", ["elbo", "iwae"])
+def test_a_model_that_is_told_labels_learns_what_they_say(objective, labelled):
+    images, labels = labelled
+    model, shuffled = conditional(), labels.roll(1)
+    options = QUIET | {"objective": objective, "validation": (images, labels)}
+    (*_, row) = train(model, images, labels=labels, **options).rows
+    found = evaluate_elbo(model, images, labels)
+    assert row["valid_elbo"] == found.elbo
+    in_parts = evaluate_elbo(model, images, labels, batch_size=7)
+    assert in_parts == pytest.approx(found, abs=1e-6)
+    assert evaluate_elbo(model, images, shuffled).elbo < found.elbo - 0.3
+    told = log_likelihood(model, images, labels, n_samples=20, chunk=3)
+    assert told.mean() > found.elbo - 1e-3
+    mistold = log_likelihood(model, images, shuffled, n_samples=20)
+    same = labels == shuffled
+    assert (told[same] - mistold[same]).abs().max() < 1e-4
+    assert (told[~same] - mistold[~same]).mean() > 0.3
+
+
+def test_a_compiled_step_is_told_the_labels_too(labelled):
+    pytest.importorskip("torch._inductor")
+    images, labels = labelled
+    options = QUIET | {"epochs": 2}
+    plain, compiled = (
+        train(conditional(), images, labels=labels, compile=how, **options).rows
+        for how in (False, True)
+    )
+    assert plain[-1]["elbo"] == pytest.approx(compiled[-1]["elbo"], rel=1e-5)
+
+
+NO_LABELS = {
+    "none": (None, "labels (90,) from 0 to 2, int64, for Conditional, got None"),
+    "too few": (torch.zeros(89).long(), "labels (90,)"),
+    "a row for each": (torch.zeros(90, 1).long(), "labels (90,)"),
+    "floats": (torch.zeros(90), "int64"),
+    "a list": ([0] * 90, "int64"),
+    "a fourth": (torch.full((90,), 3), "from 0 to 2"),
+    "below zero": (torch.full((90,), -1), "from 0 to 2"),
+}
+
+
+@pytest.mark.parametrize("labels, said", NO_LABELS.values(), ids=NO_LABELS)
+def test_labels_that_a_model_cannot_take_are_refused(labels, said, labelled, refuses):
+    model, images = conditional(), labelled.images
+    calls = [
+        lambda: train(model, images, labels=labels, **QUIET),
+        lambda: train(
+            model,
+            images,
+            labels=labelled.labels,
+            validation=images if labels is None else (images, labels),
+            **QUIET,
+        ),
+        lambda: evaluate_elbo(model, images, labels),
+        lambda: log_likelihood(model, images, labels, n_samples=2),
+    ]
+    for call in calls:
+        with refuses(ValueError, "expected ", said):
+            call()
+    assert model.history is None
+
+
+@pytest.mark.parametrize("kind", [VAE, Linear])
+def test_labels_of_a_model_that_is_told_none_are_refused(kind, labelled, refuses):
+    model = VAE(VAEConfig(2, (4,), n_pixels=6)) if kind is VAE else Linear(Pair(6))
+    expected = f"no labels, for {kind.__name__} is told none, got Tensor of shape (90,)"
+
+    def told(model, images, labels):
+        train(model, images, labels=labels, **QUIET)
+
+    for call in (evaluate_elbo, told):
+        with refuses(ValueError, expected):
+            call(model, *labelled)

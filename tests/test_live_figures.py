@@ -11,7 +11,7 @@ import torch
 from live_figure import BOOK, LiveFigure
 from torch.distributions import Normal, kl_divergence
 
-from tools.browser import wait_until
+from tools.site.browser import wait_until
 from vae_lib.distributions import gaussian_kl, reparameterize
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.objectives import effective_beta

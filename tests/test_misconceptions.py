@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from mdit_py_plugins.anchors.index import slugify
 
-from tools.notebooks import NOTEBOOKS, ROOT
+from tools.book import NOTEBOOKS, ROOT
 
 pytestmark = pytest.mark.book
 

@@ -15,12 +15,12 @@ EXTREMES = [10.0, -10.0, 100.0, -100.0, 1e4, -1e4]
 EACH_LIKELIHOOD = pytest.mark.parametrize("likelihood", LIKELIHOODS)
 
 
-def p_x(likelihood: str, x_params: torch.Tensor) -> td.Distribution:
-    if likelihood == "bernoulli":
-        return td.Bernoulli(logits=x_params, validate_args=False)
-    if likelihood == "continuous_bernoulli":
-        return td.ContinuousBernoulli(logits=x_params)
-    return td.Normal(x_params, 0.3)
+P_X = {  # what each likelihood is in torch.distributions
+    "bernoulli": lambda logits: td.Bernoulli(logits=logits, validate_args=False),
+    "continuous_bernoulli": lambda logits: td.ContinuousBernoulli(logits=logits),
+    "gaussian": lambda mean: td.Normal(mean, 0.3),
+}
+NOISE = {"gaussian": {"noise_std": 0.3}}
 
 
 @pytest.mark.equation("eq-vae-model", "eq-gaussian-likelihood", "eq-importance-weights")
@@ -29,13 +29,12 @@ def p_x(likelihood: str, x_params: torch.Tensor) -> td.Distribution:
 def test_terms_have_their_shapes_and_equal_torch_distributions(
     make_vae, batch, likelihood, n_samples, lead
 ):
-    noise = {"noise_std": 0.3} if likelihood == "gaussian" else {}
-    model = make_vae(likelihood=likelihood, **noise)
+    model = make_vae(likelihood=likelihood, **NOISE.get(likelihood, {}))
     output = model(batch, n_samples=n_samples, weights=True)
     assert output.mu.shape == output.logvar.shape == (7, 2)
     assert output.z.shape == (*lead, 7, 2) and output.x_params.shape == (*lead, 7, 6)
     q, p_z = td.Normal(output.mu, torch.exp(output.logvar / 2)), td.Normal(0.0, 1.0)
-    log_p_x = p_x(likelihood, model.decode(output.z)).log_prob(batch).sum(-1)
+    log_p_x = P_X[likelihood](model.decode(output.z)).log_prob(batch).sum(-1)
     log_w = log_p_x + (p_z.log_prob(output.z) - q.log_prob(output.z)).sum(-1)
     assert_close(output.log_p_x_given_z, log_p_x, rtol=1e-9, atol=0)
     assert_close(output.kl, td.kl_divergence(q, p_z).sum(-1), rtol=1e-12, atol=1e-12)
@@ -116,15 +115,16 @@ def test_decoder_mirrors_the_encoder(make_vae):
     assert layers == [(8, 6), (5, 8), (6, 5), (5, 3), (8, 5), (6, 8)]
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-def test_from_data_starts_at_the_mean_image(likelihood, batch):
+@pytest.mark.parametrize(
+    "likelihood, smoothing", [("bernoulli", 1 / 9), ("gaussian", 0.0)]
+)
+def test_from_data_starts_at_the_mean_image(likelihood, smoothing, batch):
     batch[:, 0], batch[:, 1] = 0, 1  # pixels that never change
     config = VAEConfig(n_pixels=6, hidden_dims=(5,), likelihood=likelihood)
     model, mean = VAE.from_data(config, batch), batch.mean(0).float()
     with torch.no_grad():
         model.decoder[-1].weight.zero_()
     assert_close(model.state_dict()["input_mean"], mean)
-    smoothing = 0.0 if likelihood == "gaussian" else 1 / (len(batch) + 2)
     start = model.mean_image(torch.randn(3, 2))
     assert_close(start, mean.expand(3, 6), rtol=0, atol=smoothing + 1e-6)
     assert model.decoder[-1].bias.isfinite().all()
@@ -134,7 +134,7 @@ def test_from_data_starts_at_the_mean_image(likelihood, batch):
 def test_mean_image_is_the_expectation_of_x(make_vae, likelihood):
     model = make_vae(likelihood=likelihood)
     z = 10 * torch.randn(50, 2, dtype=torch.float64)
-    image, expected = model.mean_image(z), p_x(likelihood, model.decode(z)).mean
+    image, expected = model.mean_image(z), P_X[likelihood](model.decode(z)).mean
     assert image.min() >= 0 and image.max() <= 1 and not image.requires_grad
     assert_close(image, expected.clamp(0, 1).detach(), rtol=0, atol=1e-6)
 

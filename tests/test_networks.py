@@ -77,7 +77,7 @@ def test_every_layer_of_a_convolutional_vae_learns():
         ({"shape": (7, 6)}, "shape (C, H, W)"),
         ({"shape": (-1, -7, 6)}, "shape (C, H, W)"),
         ({"shape": "1x7x6"}, "shape"),
-        ({"network": "mlp"}, "network 'conv' for shape, got 'mlp'"),
+        ({"network": "mlp", "shape": (1, 6, 6)}, "shape (C, H, W) of 42 pixels"),
         ({"network": "dense"}, "network among 'mlp', 'conv', got 'dense'"),
     ],
     ids=str,

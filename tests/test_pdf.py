@@ -13,7 +13,7 @@ from PIL import Image
 from pypdf import PdfReader
 from pypdf.generic import Destination
 
-from tools import pdf, single_page
+from tools.site import pdf, single_page
 
 pytestmark = pytest.mark.book
 

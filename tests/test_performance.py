@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools import benchmark, contestants, performance, recipes
+from tools.records import benchmark, contestants, performance, recipes
 from vae_lib.checkpoints import PRETRAINED
 
 ROUNDS = 5
@@ -48,7 +48,7 @@ def other_numbers(node):
 @pytest.mark.book
 def test_page_is_what_the_record_says(record):
     written = performance.PAGE.read_text("utf-8")
-    assert written == performance.page(record), "run tools/performance.py"
+    assert written == performance.page(record), "run tools.records.performance"
 
 
 @pytest.mark.book
@@ -161,7 +161,7 @@ def test_the_floor_holds_every_product_of_a_step():
 @pytest.mark.long
 def test_training_adds_less_than_a_second_copy_of_the_images():
     """Peak of a process that loads the digits and trains, its framework apart."""
-    command = [sys.executable, "-m", "tools.fresh_process", "memory"]
+    command = [sys.executable, "-m", "tools.records.fresh_process", "memory"]
     root = Path(__file__).parent.parent
     done = subprocess.run(command, cwd=root, capture_output=True, check=True)
     memory = json.loads(done.stdout)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tools import ledger, studies
+from tools.records import ledger, studies
 from vae_lib import records
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
 from vae_lib.data import load_mnist
@@ -142,7 +142,7 @@ def test_a_shipped_model_of_the_ledger_is_the_one_that_was_judged(name):
 
 def test_the_page_is_what_the_records_say():
     assert ledger.PAGE.read_text("utf-8") == ledger.page(), (
-        "run `python -m tools.ledger --page`"
+        "run `python -m tools.records.ledger --page`"
     )
 
 

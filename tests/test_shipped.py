@@ -2,7 +2,7 @@
 
 import torch
 
-from tools import shipped
+from tools.records import shipped
 from vae_lib.checkpoints import Pretrained, load
 from vae_lib.data import ImageSet
 from vae_lib.models import VAEConfig

@@ -6,9 +6,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from built_site import PAGES, SITE, anchors
+from built_site import PAGES, anchors
 
-from tools.notebooks import EXERCISES, NOTEBOOKS, ROOT
+from tools.book import EXERCISES, NOTEBOOKS, ROOT, SITE
 
 pytestmark = pytest.mark.book
 

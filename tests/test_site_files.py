@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from bs4 import BeautifulSoup
 
-from tools.site_files import NEEDED, guarded, tidy
+from tools.site.files import NEEDED, guarded, tidy
 
 PAGE = """<!DOCTYPE html>
 <html><head>

@@ -6,7 +6,7 @@ import prose
 import pytest
 from playwright.sync_api import expect
 
-from tools import slides
+from tools.course import slides
 
 pytestmark = [
     pytest.mark.book,

@@ -7,7 +7,7 @@ import pytest
 from graded_course import RIGHT, answered, source_notebook
 
 pytest.importorskip("nbgrader")
-from tools import course, submissions
+from tools.course import editions, submissions
 
 SHOWN = {
     "Zoë von Wut": "Zoë von Wut",
@@ -70,7 +70,7 @@ def test_only_a_plain_file_of_bounded_size_is_read(tmp_path):
 
 
 def test_an_untouched_submission_is_copied_without_a_remark():
-    released = course.student_edition(source_notebook())
+    released = editions.student_edition(source_notebook())
     submitted = answered(source_notebook(), RIGHT)
     clean, remarks = submissions.cleaned(submitted, released)
     assert remarks == []
@@ -79,7 +79,7 @@ def test_an_untouched_submission_is_copied_without_a_remark():
 
 
 def test_of_a_submission_only_texts_marks_and_pictures_are_kept():
-    released = course.student_edition(source_notebook())
+    released = editions.student_edition(source_notebook())
     submitted = answered(source_notebook(), RIGHT)
     submitted.metadata.update(widgets={}, colab={})
     for cell in submitted.cells:
@@ -98,7 +98,7 @@ def test_of_a_submission_only_texts_marks_and_pictures_are_kept():
 
 
 def test_a_notebook_is_known_by_its_checks_whatever_the_file_is_called(tmp_path):
-    released = course.student_edition(source_notebook())
+    released = editions.student_edition(source_notebook())
     path = tmp_path / "Copy of tiny.ipynb"
     for forget in (False, True):
         submitted = answered(source_notebook(), RIGHT)

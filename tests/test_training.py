@@ -159,8 +159,8 @@ def test_every_image_is_seen_once_an_epoch(make_vae, batch, seen, batch_size):
 def test_history_holds_exact_averages(make_vae, batch, monkeypatch):
     outputs, forward, model = [], VAE.forward, make_vae()
 
-    def record(self, x, **options):
-        outputs.append(forward(self, x, **options))
+    def record(self, x, y=None, **options):
+        outputs.append(forward(self, x, y, **options))
         return outputs[-1]
 
     with monkeypatch.context() as patch:

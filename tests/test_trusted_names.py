@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from tools.trusted_names import RestsOn
+from tools.course.trusted_names import RestsOn
 
 LOCKED = [
     "import math\nfrom os import path as place",

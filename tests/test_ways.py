@@ -8,8 +8,7 @@ import pytest
 from mdit_py_plugins.anchors.index import slugify
 from prose import minutes
 
-from tools import register
-from tools.notebooks import NOTEBOOKS, ROOT
+from tools.book import NOTEBOOKS, ROOT, all_equations
 
 pytestmark = pytest.mark.book
 
@@ -124,7 +123,7 @@ def labels_linked(markdown):
 
 @pytest.mark.parametrize("path", PATHS, ids=stem)
 def test_a_section_of_a_notebook_links_to_each_equation_that_it_checks(path):
-    pages = {equation.label: equation.page for equation in register.all_equations()}
+    pages = {equation.label: equation.page for equation in all_equations()}
     for heading, markdown, tags in sections(path):
         checked = {(pages[tag], tag) for tag in tags if tag.startswith("eq-")}
         assert checked <= labels_linked(markdown), (heading, checked)

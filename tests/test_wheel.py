@@ -14,9 +14,9 @@ import nbformat
 import pytest
 
 import vae_lib
+from tools.book import EXERCISES, LIBRARY, NOTEBOOKS, ROOT
 from tools.configure import configure
-from tools.course import student_edition
-from tools.notebooks import EXERCISES, LIBRARY, NOTEBOOKS, ROOT
+from tools.course.editions import student_edition
 from vae_lib.checkpoints import PRETRAINED
 
 pytestmark = pytest.mark.book

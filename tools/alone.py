@@ -1,6 +1,6 @@
 """Wait until no other `make` holds the file that is open as number 9, then hold it.
 
-    exec 9<Makefile && python tools/alone.py && ...
+    exec 9<Makefile && python -m tools.alone && ...
 
 The lock belongs to the shell that opened the file: it goes when that shell and the
 programs that it started have ended, however they ended. Any Python 3 runs this.

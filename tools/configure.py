@@ -1,12 +1,12 @@
 """Write a repository's address where it is needed, or take it out again.
 
-    python tools/configure.py OWNER/NAME     Colab buttons and setup cells point there
-    python tools/configure.py none           back to the state of a plain checkout
+    python -m tools.configure OWNER/NAME     Colab buttons and setup cells point there
+    python -m tools.configure none           back to the state of a plain checkout
 
 `_config.yml` is the one source; the setup cells repeat the name, because on Colab a
 notebook stands alone. The Colab buttons open the branch gh-pages, where the publishing
 workflow puts the configured notebooks beside the site; edits go to --branch, or else
-to the default branch of origin, as this clone knows it (tools/site_extension.py, which
+to the default branch of origin, as this clone knows it (tools/site/extension.py, which
 adds what only a site with an address can have). With --domain the address is there.
 """
 
@@ -18,7 +18,8 @@ from pathlib import Path
 
 import nbformat
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.book import ROOT
+
 MARKER = "# Below this line: written by `make configure REPO=owner/name`.\n"
 SETUP_LINE = re.compile(r'^REPOSITORY = "[^"]*"', re.MULTILINE)
 # As GitHub allows them: of an owner, a repository, and of any domain and branch.

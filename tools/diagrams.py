@@ -1,15 +1,13 @@
 """Draw the pages' figures into book/_static, each from one function below.
 
-python tools/diagrams.py
+python -m tools.diagrams
 """
 
-import re
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-import yaml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse, FancyBboxPatch, Polygon, Rectangle
@@ -17,11 +15,9 @@ from PIL import Image
 from torch import Tensor
 from torch.distributions import Normal
 
+from tools.book import STATIC, needs, parts, reduced
 from vae_lib.checkpoints import load_pretrained
 from vae_lib.distributions import gaussian_kl
-
-ROOT = Path(__file__).resolve().parent.parent
-STATIC = ROOT / "book" / "_static"
 
 KL = r"$D_{\mathrm{KL}}(q_\phi(z\,|\,x)\,\Vert\,p(z))$"
 GAP = r"$D_{\mathrm{KL}}(q\,\Vert\,p_\theta(z\,|\,x))$"
@@ -296,41 +292,6 @@ def concept_map() -> Figure:
         ax.add_patch(Rectangle(place, 1.4, 1.2, facecolor=fill, edgecolor=INK))
         ax.text(place[0] + 2.2, place[1], part, va="bottom", fontsize=9)
     return fig
-
-
-def parts() -> dict[str, list[int]]:
-    """The chapters of each part of the book, by the part's title."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    found = {
-        part["caption"]: [
-            int(number)
-            for chapter in part["chapters"]
-            for number in re.findall(r"^book/(\d\d)-", chapter["file"])
-        ]
-        for part in toc["parts"]
-    }
-    return {part: chapters for part, chapters in found.items() if chapters}
-
-
-def needs() -> dict[int, set[int]]:
-    """The chapters that each chapter's page names under "You need"."""
-    found = {}
-    for page in sorted((ROOT / "book").glob("[0-9]*.md")):
-        (line,) = re.findall(r"^\*\*You need\*\*.*$", page.read_text("utf-8"), re.M)
-        named = re.findall(r"\{doc\}`(?:[^`<]*<)?(\d\d)-", line)
-        found[int(page.stem[:2])] = {int(number) for number in named}
-    return found
-
-
-def reduced(needed: dict[int, set[int]]) -> dict[int, set[int]]:
-    """The same without what another needed chapter needs already."""
-    known = {}  # all that a chapter needs, directly or not; earlier chapters first
-    for chapter in sorted(needed):
-        known[chapter] = needed[chapter].union(*(known[n] for n in needed[chapter]))
-    return {
-        chapter: direct - set().union(*(known[n] for n in direct))
-        for chapter, direct in needed.items()
-    }
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:

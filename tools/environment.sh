@@ -126,7 +126,7 @@ why=$(fault)
 if [ -n "$why" ] || ! is_installed; then
   # One make at a time; what the other one did may be what was wanted.
   for any in "$VENV/bin/python" "$python"; do
-    if "$any" tools/alone.py 2>/dev/null; then break; fi
+    if "$any" -m tools.alone 2>/dev/null; then break; fi
   done
   why=$(fault)
 fi

@@ -19,11 +19,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tools.book import STATIC
 from vae_lib.checkpoints import load_pretrained, write_atomically
 from vae_lib.data import load_mnist
 from vae_lib.export import PARTS, as_script, export_network
 
-FOLDER = Path(__file__).resolve().parents[1] / "book" / "_static" / "live"
+FOLDER = STATIC / "live"
 NAME = "mnist-2d"
 EVERY = 5  # so many test digits are passed for one that is drawn
 UNIT = 1 / 4000  # int16 then reaches to 8 and is finer than a screen

@@ -4,7 +4,7 @@ A notebook is stale when the code that made its outputs has changed: its own cod
 (the setup cell apart) or the vae_lib modules that it reaches by import, comments and
 docstrings left out. A hash of both is kept in the notebook's metadata.
 
-    python tools/notebooks.py [--all] [notebooks/NN-slug.ipynb ...]
+    python -m tools.notebooks [--all] [notebooks/NN-slug.ipynb ...]
 """
 
 import argparse
@@ -20,10 +20,7 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ROOT / "notebooks"
-EXERCISES = NOTEBOOKS / "exercises"
-LIBRARY = ROOT / "vae_lib"
+from tools.book import EXERCISES, LIBRARY, NOTEBOOKS, ROOT
 
 
 def fingerprint(notebook: nbformat.NotebookNode) -> str:

@@ -4,21 +4,20 @@ Nothing is typed twice. The equations and their statements are read from the pag
 functions from the `Book:` lines of the library's docstrings, the notebook cells from
 their tags, the tests from their `equation` marks.
 
-    python tools/register.py
+    python -m tools.register
 """
 
 import ast
 import re
 import sys
 from collections import defaultdict
-from pathlib import Path
-from typing import NamedTuple
 
 import nbformat
 from mdit_py_plugins.anchors.index import slugify
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "book" / "equation-register.md"
+from tools.book import BOOK, LIBRARY, NOTEBOOKS, ROOT, all_equations, title
+
+PAGE = BOOK / "equation-register.md"
 HEAD = """---
 myst:
   html_meta:
@@ -43,46 +42,10 @@ an equation lacks its row, or a row its cell or its test.
 """
 
 
-class Equation(NamedTuple):
-    """A labelled equation: its page, and the statement or section it belongs to."""
-
-    label: str
-    page: str
-    stated: str
-
-
-def equations(page: str, source: str) -> list[Equation]:
-    """The labelled equations of one page in their order."""
-    found, fence, anchor, stated = [], "", "", ""
-    for line in source.splitlines():
-        if opening := re.fullmatch(r"(`{3,}|:{3,})\{prf:(\w+)\} ?(.*)", line):
-            fence, kind, title = opening.groups()
-            # A proof belongs to the statement before it.
-            stated = stated if kind == "proof" else title
-        elif fence and (label := re.fullmatch(r":label: (\S+)", line)):
-            stated = f"{{prf:ref}}`{label[1]}`: {stated}"
-        elif line == fence:
-            fence = ""
-        elif target := re.fullmatch(r"\((\S+)\)=", line):
-            anchor = target[1]
-        elif heading := re.fullmatch(r"#+ (.*)", line):
-            stated = f"{{ref}}`{anchor}`" if anchor else f"section *{heading[1]}*"
-            anchor = ""
-        elif label := re.fullmatch(r"\$\$ \((eq-[\w-]+)\)", line):
-            found.append(Equation(label[1], page, stated))
-    return found
-
-
-def all_equations() -> list[Equation]:
-    """The equations of the chapters, in the order of the book."""
-    pages = sorted((ROOT / "book").glob("[0-9]*.md"))
-    return [e for p in pages for e in equations(p.stem, p.read_text("utf-8"))]
-
-
 def functions() -> dict[str, list[str]]:
     """By label, links to the library's functions whose `Book:` line names it."""
     found = defaultdict(list)
-    for path in sorted((ROOT / "vae_lib").glob("*.py")):
+    for path in sorted(LIBRARY.glob("*.py")):
         for role, name, node in definitions(ast.parse(path.read_text("utf-8"))):
             docstring = ast.get_docstring(node) or ""
             for line in re.findall(r"Book: ([\w, -]+)\.", docstring):
@@ -114,7 +77,7 @@ def is_property(node: ast.FunctionDef) -> bool:
 def cells() -> dict[str, list[str]]:
     """By label, the notebook cells that carry it as a tag, under their headings."""
     found = Grouped()
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         heading = ""
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "markdown":
@@ -170,19 +133,13 @@ def register() -> str:
             "| equation, where stated and proved | computed by | notebook | test |\n"
         )
         text += "|---|---|---|---|\n"
-        for label, _, stated in (e for e in known if e.page == page):
+        for label, _, stated, _ in (e for e in known if e.page == page):
             columns = [
                 found.get(label, ["–"]) for found in (by_function, by_cell, by_test)
             ]
             lists = " | ".join("<br>".join(column) for column in columns)
             text += f"| {{eq}}`{label}` {stated}<br>`{label}` | {lists} |\n"
     return text
-
-
-def title(page: str) -> str:
-    """Number and title of a chapter."""
-    source = (ROOT / "book" / f"{page}.md").read_text("utf-8")
-    return f"{int(page[:2])} {re.search(r'^# (.*)', source, re.MULTILINE)[1]}"
 
 
 if __name__ == "__main__":

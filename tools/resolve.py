@@ -1,7 +1,7 @@
 """Resolve the requirements for every Python and platform promised; installs nothing.
 
-    python tools/resolve.py                are all pins there, as wheels, for each?
-    python tools/resolve.py --lowest FILE  the lowest that pyproject.toml allows here,
+    python -m tools.resolve                are all pins there, as wheels, for each?
+    python -m tools.resolve --lowest FILE  the lowest that pyproject.toml allows here,
                                            with the pins of the rest
 
 The Pythons are those of tools/environment.sh, in their first patch: a package may ask
@@ -17,6 +17,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+# Not from tools.book, which needs packages that may be missing where this runs.
 ROOT = Path(__file__).resolve().parent.parent
 PLATFORMS = (
     "x86_64-manylinux_2_28",

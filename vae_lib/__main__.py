@@ -23,18 +23,19 @@ from vae_lib.arguments import unknown
 from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import PRETRAINED, load, load_pretrained
 from vae_lib.console import has_terminal, line_per_epoch, say, show
-from vae_lib.data import load_mnist
+from vae_lib.data_sets import MNIST, find_data_set, kinds_in_words
 from vae_lib.distributed import process_group, rank
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
 from vae_lib.export import export_network
 from vae_lib.files import one_line
 from vae_lib.guards import NonFiniteLossError, is_out_of_memory, pick_device, require
+from vae_lib.image_arrays import in_words
 from vae_lib.models import VAE
 from vae_lib.options import make_parser
-from vae_lib.plans import is_known_among
 from vae_lib.presets import asked
 from vae_lib.results import try_to_draw, write_results
 from vae_lib.runs import MODEL, train_run
+from vae_lib.sources import check_trained_on, source_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,20 +84,22 @@ def run_train(arguments: Namespace) -> None:
     there = os.path.lexists(folder / MODEL)
     fits = arguments.resume or not there
     require(fits, "a folder without a model, or --resume", str(folder))
-    config, recipe, start, seed = asked(vars(arguments), folder / MODEL, there)
+    wanted = asked(vars(arguments), folder / MODEL, there)
     if rank() == 0:
         try_to_draw(folder)
     with process_group():
         pick_device(arguments.device)  # before the digits are read
+        own = wanted.source != MNIST  # files of MNIST are as they always were
         model = train_run(
             folder,
-            load_mnist("train").images,
-            config,
-            recipe,
-            seed=seed,
+            wanted.data.load("train").images,
+            wanted.config,
+            wanted.recipe,
+            seed=wanted.seed,
             resume=arguments.resume,
-            start=start,
-            report=line_per_epoch(recipe.epochs),
+            start=wanted.start,
+            source=wanted.source if own else None,
+            report=line_per_epoch(wanted.recipe.epochs),
             device=arguments.device,
             compile=arguments.compile,
             progress=has_terminal(),
@@ -104,7 +107,7 @@ def run_train(arguments: Namespace) -> None:
     if rank() > 0:
         return
     rows = model.history.rows
-    write_results(folder, model)
+    write_results(folder, model, ink=wanted.data.ink)
     if arguments.json:
         show(json.dumps({"folder": str(folder)} | rows[-1]))
         return
@@ -124,8 +127,10 @@ def run_evaluate(arguments: Namespace) -> None:
     recipe = recipes.from_file(
         {"epochs": 1} | recipe
     )  # a record of your own may lack it
-    check_trained_on_mnist(model)
-    images = recipe.as_trained(load_mnist("test").images)
+    source = getattr(arguments, "data", source_of(model.record.get("data")))
+    data = find_data_set(source)
+    check_trained_on(model, data, source)
+    images = recipe.as_trained(data.load("test").images)
     report = evaluate_elbo(model.to(device), images)
     few = images[: arguments.limit]
     log_p_x = log_likelihood(model, few, n_samples=arguments.n_samples).double()
@@ -143,21 +148,11 @@ def run_evaluate(arguments: Namespace) -> None:
     if arguments.json:
         show(json.dumps(result))
         return
-    about = f"{len(images):,} test digits in {result['pixels']}"
+    about = f"{len(images):,} test images in {result['pixels']}"
     show(f"ELBO      {report.elbo:9.2f}  ({about})")
     show(f"  E[log p(x|z)] {report.log_p_x_given_z:.2f}, KL {report.kl:.2f}")
-    about = f"{len(few):,} test digits, {arguments.n_samples} samples each"
+    about = f"{len(few):,} test images, {arguments.n_samples} samples each"
     show(f"log p(x)  {result['log_p_x']:9.2f} +- {error:.2f}  ({about})")
-
-
-def check_trained_on_mnist(model: VAE) -> None:
-    """Raise ValueError if a run saved this model whose images were others."""
-    other = "this run was not trained on MNIST: evaluate it with evaluate_elbo"
-    if model.config.n_pixels != 784:
-        raise ValueError(f"{other} (it has {model.config.n_pixels} pixels)")
-    data = model.record.get("data", {})
-    if not is_known_among(data, lambda: load_mnist("train").images):
-        raise ValueError(other)
 
 
 def run_export(arguments: Namespace) -> None:
@@ -178,11 +173,12 @@ def find_model(name: str) -> VAE:
 
 
 def run_data(arguments: Namespace) -> None:
-    """Read both splits, which checks their sha256, and describe them."""
+    """Read both splits, which checks their sha256 if it is known, and describe them."""
+    data = find_data_set(getattr(arguments, "data", MNIST))
     for split in ("train", "test"):
-        images, labels = load_mnist(split)
-        digits = " ".join(str(n) for n in labels.bincount().tolist())
-        show(f"{split:5} {len(images):,} digits, sound; of each kind: {digits}")
+        images, labels = data.load(split)
+        size = in_words(data.shape)
+        show(f"{split:5} {len(images):,} images, {size}; {kinds_in_words(labels)}")
 
 
 COMMANDS = {

@@ -24,6 +24,7 @@ class AutoEncoder(VAE):
     def forward(
         self,
         x: Tensor,
+        y: None = None,
         *,
         n_samples: int | None = None,
         eps: Tensor | None = None,
@@ -36,6 +37,7 @@ class AutoEncoder(VAE):
         loops hand to every model, changes nothing. Raises ValueError if n_samples, a
         generator or weights are asked for: nothing is drawn.
         """
+        require(y is None, "no labels for an AutoEncoder", y)
         given = n_samples if generator is None else generator
         require(given is None, "no n_samples and no generator for a code", given)
         require(weights is False, "no importance weights of a code", weights)

@@ -53,7 +53,7 @@ BURDA = VAEConfig(latent_dim=50, hidden_dims=(200, 200), activation="tanh")
 GREY = Recipe(epochs=80, batch_size=256, schedule="cosine", warmup=0.5, clip_norm=30.0)
 IN_BITS = replace(GREY, clip_norm=None, binarization="sample")
 WEIGHTED = replace(IN_BITS, objective="iwae")
-# Made by `python -m tools.shipped NAME`, which prints the new sha256.
+# Made by `python -m tools.records.shipped NAME`, which prints the new sha256.
 PRETRAINED = {
     "mnist-2d": Pretrained(
         VAEConfig(latent_dim=2, hidden_dims=(192, 128, 128, 128), activation="silu"),

@@ -35,16 +35,16 @@ def compile_step(batch_size: int) -> Callable[..., Tensor]:
         raise ValueError(f"expected a C++ compiler for compile, got no {name!r}")
     compiled = torch.compile(_whole_step, fullgraph=True, dynamic=False)
 
-    def step(model, optimizer, x, eps, **options) -> Tensor:
+    def step(model, optimizer, x, eps, y=None, **options) -> Tensor:
         trained = {k: w for k, w in model.named_parameters() if w.requires_grad}
         states = [optimizer.state.get(weight) for weight in trained.values()]
         if len(x) != batch_size or not all(states):  # a first step fills the states
-            return take_step(model, optimizer, x, eps, **options)
+            return take_step(model, optimizer, x, eps, y, **options)
         (group,) = optimizer.param_groups
         lr = x.new_full((), group["lr"])  # a number would be compiled in
-        constants = (*group["betas"], group["eps"])
+        constants = (lr, *group["betas"], group["eps"])
         with torch._dynamo.config.patch(recompile_limit=MOST_COMPILED):
-            return compiled(model, trained, states, lr, constants, x, eps, **options)
+            return compiled(model, trained, states, constants, x, eps, y, **options)
 
     return step
 
@@ -54,10 +54,10 @@ def _whole_step(
     model,
     named,
     states,
-    lr,
     constants,
     x,
     eps,
+    y,
     *,
     n_images,
     clip_norm,
@@ -68,10 +68,11 @@ def _whole_step(
 
     def loss_and_sums(named):
         options = {"eps": eps, "weights": objective == "iwae"}
-        output = functional_call(model, named, (x,), options)
+        output = functional_call(model, named, (x, y), options)
         bound, sums = bound_and_sums(output, beta, objective)
         return -bound / n_images, sums
 
+    lr, *rest = constants
     named_grads, (_, sums) = grad_and_value(loss_and_sums, has_aux=True)(named)
     grads = list(named_grads.values())
     if clip_norm is not None:
@@ -79,7 +80,7 @@ def _whole_step(
         scale = (clip_norm / (norm + 1e-6)).clamp(max=1)  # as clip_grad_norm_ does
         grads = [grad * scale for grad in grads]
     for weight, grad, state in zip(named.values(), grads, states, strict=True):
-        weight.sub_(lr * _adam(grad, state, *constants))
+        weight.sub_(lr * _adam(grad, state, *rest))
     return sums
 
 

@@ -2,14 +2,20 @@
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
+from vae_lib.data import SHAPE
 from vae_lib.domains import number, one_of, require, switch, whole, whole_numbers
 from vae_lib.likelihoods import LIKELIHOODS
 from vae_lib.networks import ACTIVATIONS, NETWORKS
 from vae_lib.priors import PRIORS
 
 # By field of a VAEConfig: the table in which it names a part that has options.
-PARTS = {"likelihood": LIKELIHOODS, "network": NETWORKS, "prior": PRIORS}
+PARTS: dict[str, dict[str, Any]] = {
+    "likelihood": LIKELIHOODS,
+    "network": NETWORKS,
+    "prior": PRIORS,
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class VAEConfig:
         learn_noise: train this standard deviation too, from noise_std on; start near
             the expected error: Adam moves its logarithm by hardly more than lr a step.
         network: "mlp", or "conv" for convolutions.
-        shape: channels, height and width (C, H, W) of a picture for "conv"; else None.
+        shape: channels, height and width (C, H, W) of a picture. "conv" needs it, and
+            whoever is to draw the picture, unless it is one of MNIST's.
         prior: p(z): "standard" for N(0, I), or "mixture" for a learned one.
         n_components: of the "mixture" prior, M.
 
@@ -72,8 +79,13 @@ class VAEConfig:
             fits = fits and math.prod(self.shape) == self.n_pixels
             expected = f"shape (C, H, W) of {self.n_pixels} pixels"
             require(fits, expected, self.shape)
-        needs = "shape" in NETWORKS[self.network].options
-        require(not needs or self.shape is not None, "a shape for 'conv'", self.shape)
+        told = self.shape is not None or not NETWORKS[self.network].needs_shape
+        require(told, f"a shape for {self.network!r}", self.shape)
+
+    @property
+    def picture(self) -> tuple[int, int, int] | None:
+        """The shape, or MNIST's where 784 pixels have none; None if nobody knows."""
+        return SHAPE if self.shape is None and self.n_pixels == 784 else self.shape
 
     def _check_options(self) -> None:
         """Raise ValueError if a field is set that the named parts do not read."""

@@ -59,7 +59,7 @@ def read_header(file: BinaryIO) -> Header:
     header = parse_json(file.read(length))
     try:
         metadata = header.pop("__metadata__")
-        texts = [metadata[name] for name in TEXTS]
+        config, record, sha256 = texts = [metadata[name] for name in TEXTS]
         shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
         end = max(entry["data_offsets"][1] for entry in header.values())
         if not all(isinstance(text, str) for text in texts):
@@ -69,7 +69,7 @@ def read_header(file: BinaryIO) -> Header:
     expected, size = 8 + length + end, os.fstat(file.fileno()).st_size
     if size != expected:
         raise ValueError(f"expected {expected} bytes, got {size}")
-    return Header(*texts, shapes)
+    return Header(config, record, sha256, shapes)
 
 
 def read_tensors(file: BinaryIO, header: Header) -> dict[str, Tensor]:
@@ -99,5 +99,5 @@ def content_sha256(config: str, record: str, tensors: dict[str, Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         text = f"{name} {tensor.dtype} {tuple(tensor.shape)}\n"
         digest.update(text.encode(errors="surrogatepass"))
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -32,7 +32,10 @@ MNIST_AT_MOST = 50_000_000  # bytes; the longest holds 47,040,016
 
 
 class ImageSet(NamedTuple):
-    """images (N, 784) float32 in [0, 1] and their labels (N,) int64."""
+    """Images (N, D) float32 in [0, 1], for MNIST (N, 784), and labels (N,) int64.
+
+    Of a user's own images the labels may be None.
+    """
 
     images: Tensor
     labels: Tensor
@@ -98,7 +101,7 @@ def binarize(
     """
     one_of("how", how, ("threshold", "sample"))
     floats = isinstance(images, Tensor) and images.is_floating_point()
-    require(floats and images.numel(), "float images", images)
+    require(floats and images.numel() > 0, "float images", images)
     check_unit_interval(images)
     if how == "threshold":
         require(generator is None, "no generator for 'threshold'", generator)
@@ -116,8 +119,8 @@ def check_images(images: Tensor, n_pixels: int, *, unit_interval: bool = True) -
     check_switches(unit_interval=unit_interval)
     expected = f"expected finite float images of shape (N, {n_pixels}), N >= 1"
     if not isinstance(images, Tensor) or not images.is_floating_point():
-        got = type(images).__name__, getattr(images, "dtype", None)
-        raise ValueError(f"{expected}, got {got[0]} of {got[1]}")
+        kind, dtype = type(images).__name__, getattr(images, "dtype", None)
+        raise ValueError(f"{expected}, got {kind} of {dtype}")
     if images.dim() != 2 or images.shape[1] != n_pixels or len(images) == 0:
         raise ValueError(f"{expected}, got shape {tuple(images.shape)}")
     if images.layout != torch.strided or images.is_meta:

@@ -6,6 +6,7 @@ written as JSON. Everything raises ValueError: what was expected, and what came.
 
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ def require(holds: bool, expected: str, got: object) -> None:
         raise ValueError(f"expected {expected}, got {described(got)}")
 
 
-def described(value: object) -> str:
+def described(value: Any) -> str:
     """A value in one line: its shape and type rather than a page of numbers."""
     if hasattr(value, "__array__") and hasattr(value, "dtype"):
         kind = type(value).__name__
@@ -30,7 +31,7 @@ def described(value: object) -> str:
     return text if isinstance(value, str) or len(text) <= 200 else type(value).__name__
 
 
-def plain(value: object) -> object:
+def plain(value: Any) -> Any:
     """Python's own value for a scalar of numpy or torch; the rest as it came."""
     if getattr(value, "shape", None) != ():
         return value

@@ -34,18 +34,47 @@ def check_judged(model: LatentVariableModel) -> None:
 
 
 def check_given(
-    model: LatentVariableModel, images: Tensor, *, bits: bool = False
+    model: LatentVariableModel,
+    images: Tensor,
+    labels: Tensor | None = None,
+    *,
+    bits: bool = False,
 ) -> None:
-    """Raise ValueError unless images (N, D) are what this model takes.
+    """Raise ValueError unless images (N, D) and their labels are what the model takes.
 
     Their pixels must lie in [0, 1] unless its likelihood is Gaussian and no bits are to
-    be drawn of them; their type must be the model's.
+    be drawn of them; their type must be the model's. Labels (N,) are whole numbers
+    below the model's n_labels, and None for a model that is told none.
     """
     model.check(images)
+    check_labels(model, labels, len(images))
     if bits:
         check_images(images, model.config.n_pixels)
     dtype = model.input_mean.dtype
     require(images.dtype == dtype, f"images of {dtype}, as the model", images.dtype)
+
+
+def with_labels(given: Tensor | tuple) -> tuple:
+    """Images and their labels, or None for labels, of what ``validation`` may be."""
+    pair = given if isinstance(given, tuple) else (given, None)
+    require(len(pair) == 2, "images, or images and labels", f"{len(pair)} things")
+    return pair
+
+
+def check_labels(
+    model: LatentVariableModel, labels: Tensor | None, n_images: int
+) -> None:
+    """Raise ValueError unless these are the labels of so many images, or none."""
+    n_labels, kind = model.n_labels, type(model).__name__
+    if n_labels == 0:
+        require(labels is None, f"no labels, for {kind} is told none", labels)
+        return
+    expected = f"labels ({n_images},) from 0 to {n_labels - 1}, int64, for {kind}"
+    sort = isinstance(labels, Tensor) and labels.dtype == torch.int64
+    sort = sort and labels.shape == (n_images,) and not labels.is_meta
+    require(sort, expected, labels)
+    low, high = (value.item() for value in labels.aminmax())
+    require(low >= 0 and high < n_labels, expected, f"{low} to {high}")
 
 
 def check_evidence(model: LatentVariableModel) -> None:

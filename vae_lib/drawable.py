@@ -8,7 +8,6 @@ from torch import Tensor
 from vae_lib.domains import DTYPES, number, require
 
 N_COLORS = 10
-HALF_A_LEVEL = 0.5 / 255  # of grey: nobody sees what lies outside of [0, 1] by less
 TITLES = {"elbo": "ELBO", "log_p_x_given_z": "E[log p(x|z)]", "kl": "KL"}
 
 
@@ -51,17 +50,6 @@ def check_labels(labels: Tensor, n: int) -> Tensor:
     kinds = len(found.unique())
     require(kinds <= N_COLORS, f"at most {N_COLORS} different labels", kinds)
     return found
-
-
-def check_pictures(images: Tensor, n: int | None = None) -> None:
-    """Raise ValueError unless these are n pictures of 784 grey levels in [0, 1]."""
-    expected = f"images ({n or 'n'}, 784) of 28 by 28 grey levels"
-    fits = isinstance(images, Tensor) and images.dim() == 2 and len(images) > 0
-    fits = fits and images.shape[1] == 28 * 28 and len(images) == (n or len(images))
-    require(fits and not images.is_meta and not images.is_complex(), expected, images)
-    low, high = (float(value) for value in images.detach().float().aminmax())
-    shown = low >= -HALF_A_LEVEL and high <= 1 + HALF_A_LEVEL  # NaN fails both
-    require(shown, f"{expected} in [0, 1]", (low, high))
 
 
 def check_rows(rows: list[dict]) -> None:

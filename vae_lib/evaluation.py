@@ -34,6 +34,7 @@ class ElboReport(NamedTuple):
 def evaluate_elbo(
     model: LatentVariableModel,
     images: Tensor,
+    labels: Tensor | None = None,
     *,
     batch_size: int = 1000,
     generator: torch.Generator | None = None,
@@ -42,6 +43,7 @@ def evaluate_elbo(
 
     Args:
         images: (N, D), on any device; batches are moved to the model's.
+        labels: (N,) int64, for a model that is told them.
         batch_size: images per pass; without influence on the result.
         generator: source of the noise, on the model's device; None for a fixed seed.
             An auto-encoder draws none.
@@ -53,13 +55,14 @@ def evaluate_elbo(
     Book: eq-elbo. Source: Kingma & Welling (2014), Eq. 7.
     """
     check_judged(model)
-    check_given(model, images)
+    check_given(model, images, labels)
     batch_size = whole("batch_size", batch_size)
     # Drawn for all images at once, so that no batch size changes who gets which noise.
     eps = _noise(model, (len(images), model.noise_dim), generator)
     terms = []
-    for x, noise in zip(images.split(batch_size), eps.split(batch_size), strict=True):
-        output = model(x.to(noise.device), eps=noise)
+    for n, noise in enumerate(eps.split(batch_size)):
+        x, y = _batch(n, batch_size, images, labels, noise.device)
+        output = model(x, y, eps=noise)
         bound = elbo(output.log_p_x_given_z, output.kl)
         terms.append(torch.stack((bound, output.log_p_x_given_z, output.kl)).cpu())
     return ElboReport(*torch.cat(terms, dim=1).double().mean(1).tolist())
@@ -69,6 +72,7 @@ def evaluate_elbo(
 def log_likelihood(
     model: LatentVariableModel,
     images: Tensor,
+    labels: Tensor | None = None,
     *,
     n_samples: int,
     chunk: int = 100,
@@ -80,6 +84,7 @@ def log_likelihood(
 
     Args:
         images: (N, D), on any device.
+        labels: (N,) int64, for a model that is told them.
         n_samples: K, exactly this many draws of z for each image.
         chunk: draws decoded at once; without influence on the result but for rounding.
         generator: source of the noise, on the model's device; None for a fixed seed.
@@ -92,16 +97,16 @@ def log_likelihood(
     Source: Burda, Grosse & Salakhutdinov (2016).
     """
     check_evidence(model)
-    check_given(model, images)
+    check_given(model, images, labels)
     n_samples, chunk = whole("n_samples", n_samples), whole("chunk", chunk)
     check_generator(generator, model.input_mean.device)
     generator = generator or torch.Generator(model.input_mean.device).manual_seed(0)
     bounds = []
-    for x in images.split(IMAGES_PER_BLOCK):
+    for n in range(math.ceil(len(images) / IMAGES_PER_BLOCK)):
+        x, y = _batch(n, IMAGES_PER_BLOCK, images, labels, model.input_mean.device)
         eps = _noise(model, (n_samples, len(x), model.noise_dim), generator)
-        x = x.to(eps.device)
         log_w = [
-            model(x, eps=noise, weights=True).log_w for noise in eps.split(chunk)
+            model(x, y, eps=noise, weights=True).log_w for noise in eps.split(chunk)
         ]  # of (chunk, B)
         bounds.append(importance_weighted_bound(torch.cat(log_w)).cpu())  # (B,)
     return torch.cat(bounds)
@@ -177,10 +182,18 @@ def active_units(model: VAE, images: Tensor, *, threshold: float = 0.01) -> int:
     return int((mu.var(0) > threshold).sum())
 
 
+def _batch(
+    n: int, size: int, images: Tensor, labels: Tensor | None, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """Images and labels, if any, of batch n on a device."""
+    rows = slice(n * size, (n + 1) * size)
+    return images[rows].to(device), None if labels is None else labels[rows].to(device)
+
+
 def _noise(
     model: LatentVariableModel, shape: tuple, generator: torch.Generator | None
 ) -> Tensor:
-    like = {"dtype": model.input_mean.dtype, "device": model.input_mean.device}
-    check_generator(generator, like["device"])
-    generator = generator or torch.Generator(like["device"]).manual_seed(0)
-    return torch.randn(shape, generator=generator, **like)
+    dtype, device = model.input_mean.dtype, model.input_mean.device
+    check_generator(generator, device)
+    generator = generator or torch.Generator(device).manual_seed(0)
+    return torch.randn(shape, generator=generator, dtype=dtype, device=device)

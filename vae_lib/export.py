@@ -9,6 +9,7 @@ calling ``live.provide("NAME", object);`` with the file's own name. The object::
     dtype         of weight and bias, "float32" or "float16": little-endian, in base64
     latent_dim    J, how many numbers the decoder takes
     n_pixels      D, how many numbers the encoder takes, each in [0, 1]
+    shape         channels, height and width of the picture that they are, or null
     activation    between the layers, elementwise: "relu" max(0, a), "tanh",
                   "silu" a / (1 + exp(-a)), or "softplus" log(1 + exp(a))
     likelihood    what makes pixels of the decoder's last numbers a: "bernoulli"
@@ -61,6 +62,7 @@ def export_network(
         "dtype": dtype,
         "latent_dim": config.latent_dim,
         "n_pixels": config.n_pixels,
+        "shape": config.picture,
         "activation": config.activation,
         "likelihood": config.likelihood,
         "logvar_bound": LOGVAR_BOUND,

@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 LONGEST = 1000  # characters of a message
 MOST_VALUES = 3_000_000  # in one JSON text: some 200 MB in memory
@@ -46,7 +46,7 @@ def read_plain(path: str | Path, at_most: int) -> bytes:
         return file.read(size)
 
 
-def parse_json(text: str | bytes) -> object:
+def parse_json(text: str | bytes) -> Any:
     """What a JSON text holds; raises ValueError if it is none, too deep or too much."""
     if isinstance(text, bytes):
         text = text.decode()

@@ -28,10 +28,16 @@ class LatentVariableModel(nn.Module):
     """What training, evaluation and files need of a model of x (B, D), and no more.
 
     A class of your own is made of a config alone, and names the config's class; where
-    it has its line in ``kinds.KINDS``, its files are loaded like any other.
+    it has its line in ``kinds.KINDS``, its files are loaded like any other. It defines
+    ``check`` and, with the arguments of ``VAE.forward``, what an objective needs::
+
+        forward(x, y=None, *, n_samples, eps, generator, weights) -> VAEOutput
+
+    y are labels (B,), whole numbers below n_labels, of a model that is told them.
     """
 
     config_class: type = VAEConfig
+    n_labels = 0  # how many there are; 0 for a model that is told none
     draws_z = True  # from q(z|x); if not, there is no KL and no bound on log p(x)
     config: Any  # a frozen dataclass that JSON can hold, with n_pixels
     input_mean: Tensor  # (D,), subtracted before the encoder
@@ -54,16 +60,4 @@ class LatentVariableModel(nn.Module):
 
     def check(self, x: Tensor) -> None:
         """Raise ValueError unless x (N, D) has a likelihood under this model."""
-        raise NotImplementedError
-
-    def forward(
-        self,
-        x: Tensor,
-        *,
-        n_samples: int | None = None,
-        eps: Tensor | None = None,
-        generator: torch.Generator | None = None,
-        weights: bool = False,
-    ) -> VAEOutput:
-        """All that an objective needs of x (B, D); see ``VAE.forward``."""
         raise NotImplementedError

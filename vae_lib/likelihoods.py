@@ -108,8 +108,8 @@ class Gaussian(Likelihood):
 
     def log_prob(self, x: Tensor, x_params: Tensor) -> Tensor:
         """Log density of x in nats, (..., B)."""
-        logvar = self.noise_logvar
-        logvar = x.new_tensor(self.fixed_logvar) if logvar is None else logvar
+        learned = self.noise_logvar
+        logvar = x.new_tensor(self.fixed_logvar) if learned is None else learned
         return gaussian_log_prob(x, x_params, logvar.expand_as(x))
 
     def mean(self, x_params: Tensor) -> Tensor:

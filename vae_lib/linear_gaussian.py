@@ -5,6 +5,7 @@ Gaussian p(z | x). Tests hold every estimator of the library against this model.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,7 +85,7 @@ class LinearGaussianModel:
         n = whole("n", n)
         check_generator(generator, self.mean.device)
         n_pixels, latent_dim = self.weight.shape
-        like = {"dtype": self.mean.dtype, "device": self.mean.device}
+        like: dict[str, Any] = {"dtype": self.mean.dtype, "device": self.mean.device}
         z = torch.randn(n, latent_dim, generator=generator, **like)
         noise = torch.randn(n, n_pixels, generator=generator, **like)
         return z @ self.weight.T + self.mean + self.noise_std * noise

@@ -12,12 +12,13 @@ from vae_lib.domains import (
     check_floats,
     check_generator,
     check_switches,
+    require,
     whole,
 )
 from vae_lib.latent import LatentVariableModel, VAEOutput
-from vae_lib.likelihoods import LIKELIHOODS
+from vae_lib.likelihoods import LIKELIHOODS, Likelihood
 from vae_lib.networks import ACTIVATIONS, NETWORKS
-from vae_lib.priors import PRIORS
+from vae_lib.priors import PRIORS, Prior
 
 __all__ = [
     "ACTIVATIONS",
@@ -43,6 +44,9 @@ class VAE(LatentVariableModel):
     Book: eq-vae-model. Source: Kingma & Welling (2014), section 3.
     """
 
+    likelihood: Likelihood
+    prior: Prior
+
     def __init__(self, config: VAEConfig):
         super().__init__(config)
         # The order is that in which Adam's moments stand in files.
@@ -63,7 +67,7 @@ class VAE(LatentVariableModel):
         mean = images.detach().mean(0).to(model.input_mean)
         model.input_mean.copy_(mean)
         start = model.likelihood.start(mean, len(images))
-        model.decoder[-1].bias.data.copy_(start)
+        model.decoder[-1].get_parameter("bias").data.copy_(start)
         return model
 
     def check(self, x: Tensor) -> None:
@@ -97,6 +101,7 @@ class VAE(LatentVariableModel):
     def forward(
         self,
         x: Tensor,
+        y: None = None,
         *,
         n_samples: int | None = None,
         eps: Tensor | None = None,
@@ -107,10 +112,12 @@ class VAE(LatentVariableModel):
 
         n_samples, eps and generator are those of ``distributions.reparameterize``. With
         weights the log importance weights come too: log p(x|z) + log p(z) - log q(z|x).
+        Labels y, which loops hand to every model, are None: a VAE is told none.
 
         Book: eq-importance-weights.
         """
         check_switches(weights=weights)
+        require(y is None, "no labels for a VAE", y)
         mu, logvar = self.encode(x)
         z = reparameterize(
             mu, logvar, n_samples=n_samples, eps=eps, generator=generator

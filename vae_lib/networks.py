@@ -23,12 +23,14 @@ class Network(NamedTuple):
     """How a kind of network is made of a VAEConfig.
 
     The encoder yields 2 J numbers for each x, mu first; the last layer of the decoder
-    has a bias (D,). Of its options in a VAEConfig other networks know nothing.
+    has a bias (D,). Of its options in a VAEConfig other networks know nothing; one that
+    needs_shape has to be told the picture's.
     """
 
     encoder: Callable[[Any], nn.Sequential]
     decoder: Callable[[Any], nn.Sequential]
     options: frozenset[str] = frozenset()
+    needs_shape: bool = False
 
 
 def mlp(widths: Sequence[int], activation: str) -> nn.Sequential:
@@ -103,7 +105,7 @@ def conv_decoder(config: Any) -> nn.Sequential:
     layers: list[nn.Module] = [first, nn.Unflatten(-1, small)]
     widths = itertools.pairwise(channels)
     for (n_in, n_out), size in zip(widths, sizes[1:], strict=True):
-        more = tuple(1 - side % 2 for side in size)  # of an even side the last line
+        more = (1 - size[0] % 2, 1 - size[1] % 2)  # of an even side the last line
         up = nn.ConvTranspose2d(n_in, n_out, 3, 2, padding=1, output_padding=more)
         layers += [activation(), up]
     return OneBatchAxis(*layers, nn.Flatten(), Shift(config.n_pixels))
@@ -111,5 +113,5 @@ def conv_decoder(config: Any) -> nn.Sequential:
 
 NETWORKS = {
     "mlp": Network(mlp_encoder, mlp_decoder),
-    "conv": Network(conv_encoder, conv_decoder, frozenset({"shape"})),
+    "conv": Network(conv_encoder, conv_decoder, needs_shape=True),
 }

@@ -20,6 +20,7 @@ from vae_lib.arguments import (
     yes_or_no,
 )
 from vae_lib.checkpoints import PRETRAINED
+from vae_lib.data_sets import DATA_SETS, MNIST
 from vae_lib.export import DTYPES, PARTS
 from vae_lib.models import ACTIVATIONS, LIKELIHOODS, NETWORKS, PRIORS
 from vae_lib.recipes import BITS, OBJECTIVES, SCHEDULES
@@ -27,8 +28,12 @@ from vae_lib.recipes import BITS, OBJECTIVES, SCHEDULES
 GIVEN = argparse.SUPPRESS  # the arguments hold these only where they are given
 PRESET = "mnist-2d"
 
+OWN = f"{', '.join(DATA_SETS)}, or a folder or .npz of your own"
 # Options by their names in the library: type or choices, metavar, default, help.
 # A bool is a switch; an option whose default is None must be given.
+DATA = {
+    "data": (str, "SET", GIVEN, f"images: {OWN}; if not given, the run's, or {MNIST}")
+}
 DEVICE = {"device": (device, "NAME", "auto", f"where to compute: {', '.join(DEVICES)}")}
 TRAIN = {
     "out": (place, "RUN", None, "folder for the results, made if missing"),
@@ -50,7 +55,7 @@ NETWORK = {
     "n_components": (integer, "M", GIVEN, "Gaussians of the mixture"),
 }
 RECIPE = {
-    "epochs": (integer, "N", GIVEN, "passes over the digits"),
+    "epochs": (integer, "N", GIVEN, "passes over the images"),
     "batch_size": (integer, "N", GIVEN, "images per step"),
     "lr": (float, "LR", GIVEN, "Adam's step size, at its highest"),
     "schedule": (SCHEDULES, "NAME", GIVEN, "course of the step size"),
@@ -65,9 +70,14 @@ GOING_ON = """
 With --resume the options are those of the run; others may be given if they agree, and
 --epochs N gives it more: a constant step size goes on, a cosine starts anew over the
 new epochs when the run is done."""
+OWN_FORM = """
+A folder of your own holds pictures of one size, all grey or all RGB; an .npz holds
+images (N, H, W) or (N, H, W, C) in uint8 or in [0, 1]. Folders in it named by labels,
+or an array labels (N,), may say what they show; folders train and test, or arrays
+train_images and test_images, which are for the test: every tenth if there are none."""
 EVALUATE = {
     "n_samples": (integer, "K", 100, "draws of z per image for log p(x)"),
-    "limit": (integer, "N", 1000, "log p(x) of the first N test digits only"),
+    "limit": (integer, "N", 1000, "log p(x) of the first N test images only"),
     "json": (bool, "", False, "print JSON"),
 }
 EXPORT = {
@@ -79,33 +89,36 @@ EXPORT = {
 
 def make_parser() -> Parser:
     """All commands and their arguments, with examples."""
-    parser = Parser("python -m vae_lib", description="Train and judge VAEs on MNIST.")
+    parser = Parser("python -m vae_lib", description="Train and judge VAEs on images.")
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
-    about = "train a VAE on the 60,000 training digits into a folder"
-    examples = ("--out my-run", "--out my-run --resume", "--out wide --latent-dim 10")
+    about = "train a VAE on images, MNIST if no others are named, into a folder"
+    examples = ["--out my-run", "--out my-run --resume", "--out own --data my-pictures"]
     command = add_command(commands, "train", about, examples)
     command.description += GOING_ON
     command.epilog += f"\n\npresets:\n{describe_presets()}"
-    add_options(command, TRAIN | DEVICE)
+    add_options(command, TRAIN | DATA | DEVICE)
     about = "The default of each option is the preset's, see below, or that of the run."
     for title, table in (("network", NETWORK), ("recipe", RECIPE)):
         add_options(command.add_argument_group(title, about), table)
 
-    about = "print the ELBO and log p(x) of a model on the test digits, in nats"
-    examples = ("my-run", "mnist-2d --n-samples 5000 --limit 100 --json")
+    about = "print the ELBO and log p(x) of a model on test images, in nats"
+    examples = ["my-run", "mnist-2d --n-samples 5000 --limit 100 --json"]
     command = add_command(commands, "evaluate", about, examples)
     command.description += " Trained on bits means judged on bits."
     add_model(command)
-    add_options(command, EVALUATE | DEVICE)
+    add_options(command, EVALUATE | DATA | DEVICE)
 
     about = "write a model's decoder or encoder as one file that a web page can read"
-    examples = ("my-run --out decoder.json", "mnist-2d --part encoder --out encoder.js")
+    examples = ["my-run --out decoder.json", "mnist-2d --part encoder --out encoder.js"]
     command = add_command(commands, "export", about, examples)
     add_model(command)
     add_options(command, EXPORT)
 
-    add_command(commands, "data", "check the bundled digits and count them", ("",))
+    about = "check a data set, the bundled digits or another, and count its images"
+    command = add_command(commands, "data", about, ("", "--data my-pictures"))
+    command.description += OWN_FORM
+    add_options(command, DATA)
     return parser
 
 
@@ -135,7 +148,8 @@ def add_options(group, table: dict[str, tuple]) -> None:
             group.add_argument(option, action="store_true", help=about)
             continue
         if not callable(kind):
-            kind, about = partial(one_of, kind), f"{about}: {', '.join(kind)}"
+            about = f"{about}: {', '.join(kind)}"
+            kind = partial(one_of, kind)
         if default not in (None, GIVEN):
             about += " (default: %(default)s)"
         values = {"type": kind, "metavar": metavar, "default": default, "help": about}

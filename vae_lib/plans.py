@@ -4,8 +4,6 @@ A plan is a dict of JSON: config, recipe, data, seed, and began, the number of e
 before those over which the schedule of the step size runs.
 """
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,12 +11,13 @@ from torch import Tensor
 
 from vae_lib import recipes
 from vae_lib.checkpoints import CheckpointError
-from vae_lib.domains import described
+from vae_lib.domains import check_text, described
 from vae_lib.files import one_line, parse_json, to_json
 from vae_lib.guards import require
 from vae_lib.likelihoods import LIKELIHOODS
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.recipes import Recipe
+from vae_lib.sources import describe, sha256_of
 from vae_lib.states import check_rows
 
 MOST_EPOCHS = 100_000  # of which a file can hold the rows
@@ -32,6 +31,7 @@ def plan(
     recipe: Recipe | None,
     seed: int,
     start: VAE | None,
+    source: str | None,
 ) -> dict:
     """The plan of a new run; its numbers are Python's own, as when it goes on.
 
@@ -41,6 +41,9 @@ def plan(
     require(not missing, "a config and a recipe for a new run", f"no {missing}")
     check_images_of(config, images)
     data = describe(images)
+    if source is not None:
+        check_text(source=source)
+        data["source"] = source
     if start is not None:
         require(start.config == config, f"a start like {config}", start.config)
         data["start"] = saved_as(start)
@@ -131,25 +134,6 @@ def saved_as(start: VAE) -> str:
 def check_images_of(config: VAEConfig, images: Tensor) -> None:
     """Raise ValueError unless a model of this configuration can learn these images."""
     LIKELIHOODS[config.likelihood].check(images, config.n_pixels)
-
-
-def describe(images: Tensor) -> dict:
-    """What a run remembers of its images (N, D): how many, and which is the first."""
-    return {"n_images": len(images), "first_image": sha256_of(images[0])}
-
-
-def sha256_of(image: Tensor) -> str:
-    """The sha256 of an image (D,) in float32."""
-    return hashlib.sha256(image.detach().float().cpu().numpy().tobytes()).hexdigest()
-
-
-def is_known_among(data: object, images: Callable[[], Tensor]) -> bool:
-    """Whether the first image that this data describe is one of these (N, D).
-
-    So it is for all that an earlier version described, which did not know it.
-    """
-    first = data.get("first_image") if isinstance(data, dict) else None
-    return first is None or first in map(sha256_of, images())
 
 
 def check_same(asked: dict, own: dict) -> None:

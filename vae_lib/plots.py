@@ -1,62 +1,53 @@
 """The book's figures: tensors in, a matplotlib figure out; nothing trains or shows.
 
 A figure comes back closed, so that a notebook displays it once, as its cell's value.
-What a figure cannot show raises ValueError: pictures of another size than 28 by 28,
-values outside of its range, NaN, counts that do not fit, more kinds than colours.
+What a figure cannot show raises ValueError: pictures of another shape, values outside
+of its range, NaN, counts that do not fit, more kinds than colours.
 """
 
 import math
-from collections.abc import Callable
-from functools import wraps
+from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
-from torchvision.utils import make_grid
 
+from vae_lib.data import SHAPE
 from vae_lib.domains import check_text, number, one_of, require, switch, whole
 from vae_lib.drawable import (
     N_COLORS,
     TITLES,
     check_labels,
-    check_pictures,
     check_rows,
     finite_numbers,
 )
-
-STYLE = {
-    "figure.facecolor": "white",  # opaque, so that dark pages keep figures legible
-    "figure.constrained_layout.use": True,
-    "axes.prop_cycle": plt.cycler(color=plt.color_sequences["petroff10"]),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-
-
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Give a drawing function the book's style, and close the figure it returns."""
-
-    @wraps(draw)
-    def wrapper(*args, **kwargs) -> Figure:
-        with plt.rc_context(STYLE):
-            fig = draw(*args, **kwargs)
-        plt.close(fig)
-        return fig
-
-    return wrapper
+from vae_lib.style import styled
+from vae_lib.tiles import check_pictures, greys, tile
 
 
 @styled
-def plot_images(images: Tensor, *, n_columns: int = 10, title: str = "") -> Figure:
-    """A grid of images (n, 784) in [0, 1], read row by row, dark ink on white."""
+def plot_images(
+    images: Tensor,
+    *,
+    n_columns: int = 10,
+    title: str = "",
+    shape: tuple[int, int, int] = SHAPE,
+    ink: bool = True,
+) -> Figure:
+    """A grid of images (n, D) in [0, 1], read row by row.
+
+    shape is that of each, channels, height and width; MNIST's if it is not given. Grey
+    is dark ink on white; without ink it is light, as in a photograph. Of RGB pictures
+    ink says nothing.
+    """
     check_text(title=title)
-    picture = _tile(images, whole("n_columns", n_columns), padding=2)
-    height, width = picture.shape
+    n_columns = whole("n_columns", n_columns)
+    picture = tile(images, shape, n_columns, padding=2, ink=ink)
+    height, width = picture.shape[:2]
     fig, ax = plt.subplots(figsize=(6, 6 * height / width + 0.3 * bool(title)))
-    ax.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+    ax.imshow(picture, cmap=greys(ink), vmin=0, vmax=1)
     ax.set_title(title)
     ax.axis("off")
     return fig
@@ -104,8 +95,14 @@ def plot_curves(
     looks = zip(("-", "--", "-.", ":") * 3, "osD^" * 3, strict=True)
     for (name, y), (line, marker) in zip(curves.items(), looks, strict=False):
         error = errors.get(name)
-        look = {"linestyle": line, "marker": marker if markers else "", "label": name}
-        ax.errorbar(x, y, yerr=error, capsize=3, markersize=5, **look)
+        marker = marker if markers else ""
+        look: dict[str, Any] = {
+            "linestyle": line,
+            "marker": marker,
+            "markersize": 5,
+            "label": name,
+        }
+        ax.errorbar(x, y, error, capsize=3, **look)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.set(xscale="log" if "x" in log else "linear")
     ax.set(yscale="log" if "y" in log else "linear")
@@ -145,14 +142,17 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
     placed = torch.full_like(z[:1], 100.0)  # where labels stand; none yet
     for label in labels.unique().tolist():
         points = z[labels == label]
-        ax.scatter(*points.T, s=4, alpha=0.7, linewidths=0, label=label)
+        ax.scatter(
+            points[:, 0], points[:, 1], s=4, alpha=0.7, linewidths=0, label=label
+        )
         # The number tells the classes apart without colours: it stands on the point
         # nearest to the median that no earlier number covers.
         covered = torch.cdist(points, placed).amin(1) < 0.4
         distance = (points - points.median(0).values).norm(dim=1) + 100 * covered
         placed = torch.cat([placed, points[distance.argmin()][None]])
         box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
-        ax.text(*placed[-1], str(label), weight="bold", ha="center", bbox=box)
+        z1, z2 = placed[-1]
+        ax.text(z1, z2, str(label), weight="bold", ha="center", bbox=box)
     for mass in (0.5, 0.9, 0.99):
         # |z|^2 / 2 of a 2-D standard normal is exponential with rate 1.
         radius = math.sqrt(-2 * math.log(1 - mass))
@@ -166,30 +166,31 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
 
 
 @styled
-def plot_latent_grid(images: Tensor, ticks: Tensor, *, title: str = "") -> Figure:
-    """Images (n * n, 784) decoded on an n x n grid of codes, laid out as in the plane.
+def plot_latent_grid(
+    images: Tensor,
+    ticks: Tensor,
+    *,
+    title: str = "",
+    shape: tuple[int, int, int] = SHAPE,
+    ink: bool = True,
+) -> Figure:
+    """Images (n * n, D) decoded on an n x n grid of codes, laid out as in the plane.
 
     The images come with z2 rising row by row and z1 within a row, both through ticks
-    (n,); they are drawn with z1 to the right and z2 upwards.
+    (n,); they are drawn with z1 to the right and z2 upwards. shape and ink are those of
+    ``plot_images``.
     """
     check_text(title=title)
     ticks = finite_numbers("ticks (n,)", ticks)
     n = len(ticks)
-    check_pictures(images, n * n)
+    check_pictures(images, shape, n * n)
     rows = images.reshape(n, n, -1).flip(0).flatten(0, 1)  # largest z2 at the top
     fig, ax = plt.subplots(figsize=(5, 5))
-    picture = _tile(rows, n, padding=0)
-    ax.imshow(picture, cmap="gray_r", vmin=0, vmax=1, extent=(0, n, 0, n))
+    picture = tile(rows, shape, n, padding=0, ink=ink)
+    ax.imshow(picture, cmap=greys(ink), vmin=0, vmax=1, extent=(0, n, 0, n))
     shown = torch.linspace(0, n - 1, 5).round().long()
     names = [f"{tick:.1f}" for tick in ticks[shown]]
     ax.set_xticks(shown + 0.5, names)
     ax.set_yticks(shown + 0.5, names)
     ax.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
     return fig
-
-
-def _tile(images: Tensor, n_columns: int, padding: int) -> np.ndarray:
-    """One grey picture (H, W) of images (n, 784) in rows of n_columns."""
-    check_pictures(images)
-    pictures = images.detach().cpu().float().reshape(-1, 1, 28, 28)
-    return make_grid(pictures, nrow=n_columns, padding=padding)[0].numpy()

@@ -57,8 +57,9 @@ class StandardNormal(Prior):
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n draws of z, (n, J)."""
-        like = {"dtype": self.origin.dtype, "device": self.origin.device}
-        return torch.randn(n, len(self.origin), generator=generator, **like)
+        dtype, device = self.origin.dtype, self.origin.device
+        shape = (n, len(self.origin))
+        return torch.randn(shape, generator=generator, dtype=dtype, device=device)
 
     def kl(self, mu: Tensor, logvar: Tensor, z: Tensor) -> Tensor:
         """KL divergence in nats, (B,), exact: z plays no part."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -105,7 +106,7 @@ def changed(recipe: Recipe | None, changes: dict) -> Recipe:
     return Recipe(**changes) if recipe is None else replace(recipe, **changes)
 
 
-def from_file(found: object) -> Recipe:
+def from_file(found: Any) -> Recipe:
     """The recipe that a file describes by name; what it leaves out has its default.
 
     Raises ValueError unless it is one.

@@ -30,16 +30,20 @@ def try_to_draw(folder: Path) -> None:
         require(not (folder / name).is_dir(), what, "a folder")
 
 
-def write_results(folder: Path, model: VAE) -> None:
-    """Write the history of this model and figures of it and of its samples."""
+def write_results(folder: Path, model: VAE, *, ink: bool) -> None:
+    """Write the history of this model and figures of it and of its samples.
+
+    ink: see ``plots.plot_images``.
+    """
     from vae_lib import plots
 
     rows = model.history.rows
     write_atomically(folder / HISTORY, (json.dumps(rows, indent=1) + "\n").encode())
     write_atomically(folder / CURVES, as_png(plots.plot_history(rows)))
     samples = model.sample(60, generator=torch.Generator().manual_seed(0))
-    picture = as_png(plots.plot_images(samples, n_columns=12))
-    write_atomically(folder / SAMPLES, picture)
+    picture = {"shape": model.config.picture, "ink": ink}
+    figure = plots.plot_images(samples, n_columns=12, **picture)
+    write_atomically(folder / SAMPLES, as_png(figure))
 
 
 def as_png(figure) -> bytes:

@@ -18,6 +18,7 @@ from vae_lib.checkpoints import load, save, to_content
 from vae_lib.distributed import process_group, rank
 from vae_lib.files import try_to_write
 from vae_lib.guards import pick_device, require
+from vae_lib.latent import LatentVariableModel
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.plans import check_images_of, plan, plan_to_go_on
 from vae_lib.recipes import Recipe
@@ -38,6 +39,7 @@ def train_run(
     seed: int = 0,
     resume: bool = False,
     start: VAE | None = None,
+    source: str | None = None,
     report: Callable[[dict], None] | None = None,
     **options,
 ) -> VAE:
@@ -58,6 +60,7 @@ def train_run(
             warm-up included.
         start: a loaded model of this config whose weights to start from; None for new
             ones. Adam and its schedule start afresh.
+        source: where the images come from, which a new run's file is to tell.
         report: called with the history's row after each epoch.
         options: further arguments of ``training.train`` that change no bit.
 
@@ -77,7 +80,7 @@ def train_run(
             restore(model)
             model.history.began = made_by["began"]
         else:
-            made_by = plan(images, config, recipe, seed, start)
+            made_by = plan(images, config, recipe, seed, start, source)
             set_seed(made_by["seed"])
             model = VAE.from_data(config, images)
             if start is not None:
@@ -85,7 +88,7 @@ def train_run(
         if options.get("validation") is not None:
             check_images_of(model.config, options["validation"])
 
-        def save_run(model: VAE) -> None:
+        def save_run(model: LatentVariableModel) -> None:
             if rank() == 0:
                 rows = model.history.rows
                 save(path, model, made_by | {"rows": rows}, state_of(model))

@@ -5,6 +5,7 @@ history. A file may hold anything: what comes back is held against the model fir
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from vae_lib import recipes
 from vae_lib.checkpoints import CheckpointError
 from vae_lib.guards import require
+from vae_lib.latent import LatentVariableModel
 from vae_lib.models import VAE
 from vae_lib.steps import Epoch
 from vae_lib.training import TrainingHistory
@@ -20,7 +22,7 @@ OF_A_ROW = ("elbo", "log_p_x_given_z", "kl", "seconds")
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # Adam's, for each weight
 
 
-def state_of(model: VAE) -> dict[str, Tensor]:
+def state_of(model: LatentVariableModel) -> dict[str, Tensor]:
     """Adam's moments and the random numbers' state: what else a run goes on from."""
     device = model.input_mean.device.type
     state = {"rng.cpu": torch.get_rng_state()}
@@ -51,7 +53,7 @@ def restore(model: VAE) -> None:
     model.history = TrainingHistory(adam, rows, began, epoch)
 
 
-def check_rows(rows: object, began: object, epochs: int) -> None:
+def check_rows(rows: Any, began: Any, epochs: int) -> None:
     """Raise ValueError unless rows is a history and began a number of rows in it."""
     require(isinstance(rows, list), "rows", type(rows).__name__)
     for number, row in enumerate(rows, 1):
@@ -76,7 +78,9 @@ def moments_of(model: VAE) -> dict[int, dict[str, Tensor]]:
             for kind, value in found.items():
                 check_moment(f"adam.{number}.{kind}", value, weight)
             moments[number] = found
-    require(not left and moments, "Adam's moments of the weights", sorted(left))
+    require(
+        not left and len(moments) > 0, "Adam's moments of the weights", sorted(left)
+    )
     return moments
 
 

@@ -48,6 +48,7 @@ def take_step(
     optimizer: torch.optim.Optimizer,
     x: Tensor,
     eps: Tensor,
+    y: Tensor | None = None,
     *,
     n_images: float,
     beta: float = 1.0,
@@ -61,6 +62,7 @@ def take_step(
         optimizer: of the model's parameters, its step size set.
         x: images (B, D).
         eps: standard normal noise (B, J), or (K, B, J) for K samples.
+        y: labels (B,) for a model that is told them.
         n_images: what the sum of the bounds is divided by: B for their mean.
         beta, objective, clip_norm: see ``recipes.Recipe``.
 
@@ -70,7 +72,7 @@ def take_step(
     """
     sound = n_images > 0 and (clip_norm is None or clip_norm > 0)
     require(sound, "n_images > 0 and clip_norm > 0 or None", (n_images, clip_norm))
-    output = model(x, eps=eps, weights=objective == "iwae")
+    output = model(x, y, eps=eps, weights=objective == "iwae")
     bound, sums = bound_and_sums(output, beta, objective)
     loss = -bound / n_images
     optimizer.zero_grad()
@@ -109,11 +111,12 @@ def train_epoch(
     n_done: int = 0,
     *,
     latent_dim: int,
+    labels: Tensor | None = None,
     generator: torch.Generator | None = None,
     step: Callable[..., Tensor] = take_step,
     stop: Callable[[], bool] = lambda: False,
 ) -> Tensor:
-    """One pass over the images (N, D) in the epoch's order.
+    """One pass over the images (N, D), and labels (N,) if any, in the epoch's order.
 
     The step size is the recipe's after n_done epochs and the part of this one that is
     done; step is ``take_step`` or its like. Row k of the result (n_steps, 3) has step
@@ -138,6 +141,7 @@ def train_epoch(
             optimizer,
             share(x),
             share(eps),
+            None if labels is None else share(labels[index, None])[:, 0],  # (B,)
             n_images=len(x) / n_processes(),
             beta=recipe.beta,
             objective=recipe.objective,

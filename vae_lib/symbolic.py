@@ -67,8 +67,8 @@ def quadratic_expectation(
     Book: eq-quadratic-form. Source: the definition of the covariance.
     """
     x = list(x) if isinstance(x, Sequence | sympy.MatrixBase) else x
-    symbols = isinstance(x, list) and x and all(isinstance(s, Symbol) for s in x)
-    require(symbols, "x to be symbols, at least one", x)
+    symbols = isinstance(x, list) and all(isinstance(s, Symbol) for s in x)
+    require(symbols and len(x) > 0, "x to be symbols, at least one", x)
     _check_moments(mean, covariance, len(x))
     expression = _scalar("expression", expression)
     require(expression.is_polynomial(*x), "a polynomial in x", expression)

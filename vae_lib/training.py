@@ -19,7 +19,7 @@ from vae_lib.distributed import (
     sum_over_processes,
 )
 from vae_lib.domains import check_generator, check_switches, require, whole
-from vae_lib.doors import check_given, check_trainable, place_moments
+from vae_lib.doors import check_given, check_trainable, place_moments, with_labels
 from vae_lib.evaluation import ElboReport, evaluate_elbo
 from vae_lib.guards import check_finite, hold_interrupts, pick_device
 from vae_lib.latent import LatentVariableModel
@@ -46,7 +46,8 @@ def train(
     images: Tensor,
     recipe: Recipe | None = None,
     *,
-    validation: Tensor | None = None,
+    labels: Tensor | None = None,
+    validation: Tensor | tuple[Tensor, Tensor] | None = None,
     device: str = "auto",
     generator: torch.Generator | None = None,
     progress: bool = True,
@@ -68,7 +69,9 @@ def train(
         model: the VAE, left on the device where it was trained.
         images: training images (N, D), in [0, 1] unless the likelihood is Gaussian.
         recipe: a Recipe; None for one of the changes alone.
-        validation: images (M, D) whose ELBO is taken after each epoch, as they are.
+        labels: of the images, (N,) int64, for a model that is told them.
+        validation: images (M, D) whose ELBO is taken after each epoch, as they are; or
+            a pair of images and labels.
         device: "auto" (CUDA, else MPS, else CPU) or the name of a torch device.
         generator: source of order, noise and bits; None for torch's global one.
         progress: show a progress bar over the epochs.
@@ -87,8 +90,11 @@ def train(
     check_switches(progress=progress, compile=compile, resume=resume)
     require(save is None or callable(save), "save to be a function or None", save)
     check_trainable(model, recipe)
-    for given in (images,) if validation is None else (images, validation):
-        check_given(model, given, bits=recipe.binarization == "sample")
+    bits = recipe.binarization == "sample"
+    check_given(model, images, labels, bits=bits)
+    if validation is not None:
+        validation = with_labels(validation)
+        check_given(model, *validation, bits=bits)
 
     gradients = torch.inference_mode(False)  # whatever mode is on around this call
     calm = leave_a_core()
@@ -97,6 +103,7 @@ def train(
         check_generator(generator, on)
         step = compile_step(recipe.batch_size) if compile else take_step
         images = images.detach().to(on)
+        labels = None if labels is None else labels.to(on)
         model.to(on)
         history = model.history = model.history or TrainingHistory(
             torch.optim.Adam(model.parameters(), lr=recipe.lr, fused=True)
@@ -115,6 +122,7 @@ def train(
             history.optimizer,
             recipe,
             latent_dim=model.noise_dim,
+            labels=labels,
             generator=generator,
             step=step,
             stop=interrupted,
@@ -140,7 +148,7 @@ def train(
             row = {"epoch": len(history.rows) + 1, **report._asdict()}
             row["seconds"] = time.perf_counter() - began
             if validation is not None:
-                report = evaluate_elbo(model, validation)
+                report = evaluate_elbo(model, *validation)
                 row |= {f"valid_{key}": x for key, x in report._asdict().items()}
             history.rows.append(row)
             history.under_way = None

@@ -3,7 +3,6 @@
 import ast
 import math
 import re
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -22,13 +21,13 @@ from torch.distributions import (
 )
 from torch.testing import assert_close
 
+from tools.book import BOOK, NOTEBOOKS
 from vae_lib.distributions import bernoulli_log_prob, gaussian_log_prob
 from vae_lib.linear_gaussian import LinearGaussianModel
 
-ROOT = Path(__file__).parents[2]
 says = prose.says("11-applications")
-PAGE = ROOT / "book" / "11-applications.md"
-NOTEBOOK = ROOT / "notebooks" / "11-applications.ipynb"
+PAGE = BOOK / "11-applications.md"
+NOTEBOOK = NOTEBOOKS / "11-applications.ipynb"
 SEEN = torch.tensor([True, False, True, True, False])
 
 

@@ -7,7 +7,6 @@ import re
 import shlex
 from fractions import Fraction
 from itertools import product
-from pathlib import Path
 
 import prose
 import pytest
@@ -16,6 +15,7 @@ from torch.distributed.run import get_args_parser
 from torch.nn.utils import parameters_to_vector
 from torch.testing import assert_close
 
+from tools.book import BOOK
 from vae_lib.__main__ import make_parser
 from vae_lib.distributed import share
 from vae_lib.models import VAE, VAEConfig
@@ -24,7 +24,7 @@ from vae_lib.steps import take_step
 from vae_lib.training import train
 
 says = prose.says("12-scaling-up")
-PAGE = Path(__file__).parents[2] / "book" / "12-scaling-up.md"
+PAGE = BOOK / "12-scaling-up.md"
 
 
 @pytest.fixture

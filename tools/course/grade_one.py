@@ -17,10 +17,10 @@ from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_solution
 from traitlets.config import Config
 
-from tools.apart import apart
-from tools.graded_run import GradedRun, kernel, temporary_room
-from tools.submissions import Refused, no_formula, plain, take
-from tools.trusted_names import bound, parsed
+from tools.course.apart import apart
+from tools.course.graded_run import GradedRun, kernel, temporary_room
+from tools.course.submissions import Refused, no_formula, plain, take
+from tools.course.trusted_names import bound, parsed
 
 CAUSES = {"CellTimeoutError": "time", "MemoryError": "memory"}
 NO_MEMORY = re.compile(

@@ -1,8 +1,8 @@
 """The ledger: published numbers on MNIST, trained and measured anew.
 
-    python -m tools.ledger           run all rows, which takes hours, and write the page
-    python -m tools.ledger NAME ...  run these rows
-    python -m tools.ledger --page    write book/ledger.md from the records
+    python -m tools.records.ledger           run all rows, for hours; write the page
+    python -m tools.records.ledger NAME ...  run these rows
+    python -m tools.records.ledger --page    write book/ledger.md from the records
 
 A row's result goes into vae_lib/records/ledger-NAME.json. The runs of models that ship
 go on from _build/runs after a stop. Everything is trained on the 60,000 training
@@ -19,9 +19,9 @@ from statistics import mean, stdev
 
 from torch import Tensor
 
-from tools.performance import Template
-from tools.shipped import ship, trained, undisturbed
-from tools.studies import write_record
+from tools.book import BOOK, Template
+from tools.records.shipped import ship, trained, undisturbed
+from tools.records.studies import write_record
 from vae_lib.checkpoints import PRETRAINED
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
@@ -30,9 +30,8 @@ from vae_lib.recipes import Recipe
 from vae_lib.records import load_record
 from vae_lib.training import set_seed, train
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "book" / "ledger.md"
-TEMPLATE = ROOT / "tools" / "ledger.template.md"
+PAGE = BOOK / "ledger.md"
+TEMPLATE = Path(__file__).with_name("ledger.template.md")
 SEEDS = (0, 1, 2)
 N_SAMPLES = 5000  # K of Burda, Grosse & Salakhutdinov (2016)
 # What notebook 9 repeats live: so many digits, and so many samples for each.
@@ -129,7 +128,8 @@ def run_row(name: str) -> None:
         "checkpoint": row.shipped,
         "value": mean(values),
     }
-    write_record(f"ledger-{name}", f"python -m tools.ledger {name}", about | result)
+    command = f"python -m tools.records.ledger {name}"
+    write_record(f"ledger-{name}", about | result, command)
     print(name, about["value"], "published", row.published, flush=True)
 
 
@@ -230,7 +230,8 @@ def page() -> str:
         ),
         dimensions_verdict=(
             f"With {max(bounds)} dimensions the bound is {lost:.1f} nats below the best"
-            " of the table: that is what superfluous dimensions cost here."
+            " of the table, after these epochs; what of it is due to superfluous"
+            " dimensions was not tried."
         ),
         hours=f"{sum(runs + trainings + judging) / 3600:.1f}",
     )

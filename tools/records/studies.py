@@ -1,6 +1,6 @@
 """Studies of many runs whose results ship: one JSON record each, in vae_lib/records.
 
-    python -m tools.studies latent-dimensions beta
+    python -m tools.records.studies latent-dimensions beta
 
 Each run is trained on the 60,000 training digits and judged on the test digits. A study
 that was stopped goes on with the runs in _build/runs, which `make clean` forgets;
@@ -13,11 +13,11 @@ import math
 import platform
 import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from tools.book import BUILD
 from vae_lib import recipes
 from vae_lib.checkpoints import load, write_atomically
 from vae_lib.data import binarize, load_mnist
@@ -30,7 +30,7 @@ from vae_lib.runs import MODEL, train_run
 from vae_lib.threads import n_threads
 from vae_lib.training import set_seed, train
 
-RUNS = Path(__file__).parents[1] / "_build" / "runs"
+RUNS = BUILD / "runs"
 SEEDS = (0, 1, 2)
 
 # The network of Kingma & Welling (2014), Figure 2: one hidden layer of 500 tanh units.
@@ -82,7 +82,7 @@ def run_study(name: str) -> None:
             model = trained(f"{name}/{run}-seed{seed}", config, recipe, seed)
             results.append({"run": run, **judge(model)})
             print(name, run, seed, round(results[-1]["elbo"], 2), flush=True)
-    write_record(name, f"python -m tools.studies {name}", {"runs": results})
+    write_record(name, {"runs": results})
 
 
 def trained(
@@ -140,8 +140,7 @@ def run_binarizations() -> None:
                 | {"active_units": active_units(model, test)}
             )
             print("binarizations", results[-1], flush=True)
-        command = "python -m tools.studies binarizations"
-        write_record("binarizations", command, {"runs": results})
+        write_record("binarizations", {"runs": results})
 
 
 def pixels_as(kind: str, images: Tensor) -> Tensor:
@@ -169,8 +168,7 @@ def run_likelihoods() -> None:
                 | {"active_units": active_units(model, test)}
             )
             print("likelihoods", results[-1], flush=True)
-        command = "python -m tools.studies likelihoods"
-        write_record("likelihoods", command, {"runs": results})
+        write_record("likelihoods", {"runs": results})
 
 
 def run_loss_scale() -> None:
@@ -193,8 +191,7 @@ def run_loss_scale() -> None:
                 | {"codes": codes if seed == 0 else codes[::10]}
             )
             print("loss-scale", results[-1] | {"codes": 0}, flush=True)
-        command = "python -m tools.studies loss-scale"
-        write_record("loss-scale", command, {"runs": results})
+        write_record("loss-scale", {"runs": results})
 
 
 def shared(model: VAE) -> dict:
@@ -268,7 +265,7 @@ def run_warm_up() -> None:
             model = warmed_up(betas, seed)
             results.append({"run": run, "betas": betas, **judge(model)})
             print("kl-warm-up", run, seed, round(results[-1]["elbo"], 2), flush=True)
-    write_record("kl-warm-up", "python -m tools.studies kl-warm-up", {"runs": results})
+    write_record("kl-warm-up", {"runs": results})
 
 
 def warmed_up(betas: list[float], seed: int) -> VAE:
@@ -293,10 +290,10 @@ OTHERS = {
 }
 
 
-def write_record(name: str, command: str, result: dict) -> None:
+def write_record(name: str, result: dict, command: str = "") -> None:
     """Write vae_lib/records/NAME.json: the result and what it came from."""
     made_by = {
-        "command": command,
+        "command": command or f"python -m tools.records.studies {name}",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": n_threads(),

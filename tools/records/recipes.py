@@ -1,10 +1,10 @@
 """What each ingredient of the presets is worth, on a validation split.
 
-    python -m tools.recipes [--epochs 5]
+    python -m tools.records.recipes [--epochs 5]
 
 Each preset with new weights is trained as it is and with one thing changed, on the
 first 50,000 training digits, and judged on the last 10,000; the test set is not
-touched. The result goes into book/recipes.json, from which tools/performance.py makes a
+touched. The result goes into book/recipes.json, from which performance.py makes a
 table.
 """
 
@@ -12,8 +12,8 @@ import argparse
 import dataclasses
 import json
 import sys
-from pathlib import Path
 
+from tools.book import BOOK
 from vae_lib.checkpoints import PRETRAINED
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import evaluate_elbo
@@ -22,7 +22,7 @@ from vae_lib.models import VAE, VAEConfig
 from vae_lib.recipes import Recipe
 from vae_lib.training import set_seed, train
 
-RESULT = Path(__file__).parents[1] / "book" / "recipes.json"
+RESULT = BOOK / "recipes.json"
 N_TRAIN = 50_000
 OF_THE_START = {"centred", "seed"}  # what is no argument of train
 

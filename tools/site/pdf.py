@@ -1,11 +1,11 @@
 """Print the built site as one PDF.
 
-    python -m tools.pdf     from _build/html, into _build/vae-book.pdf
+    python -m tools.site.pdf     from _build/html, into _build/vae-book.pdf
 
 The live figures stand still on paper, as they are when a reader comes to them.
-Chromium sets the formulas and prints three times: to see which articles end on a page
-of a few lines, which are then set tighter; to learn the page numbers for the table of
-contents; and for good.
+Chromium sets the formulas and prints twice: to see which articles end on a page of a
+few lines, which are then set tighter and most likely lose it; and for good, with the
+page numbers that follow in the table of contents. Were they wrong, it prints again.
 """
 
 import argparse
@@ -17,11 +17,12 @@ from playwright.sync_api import Page as Tab
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
-from tools import browser, single_page
+from tools.book import BUILD, SITE, pages
+from tools.site import browser, single_page
 
-PDF = single_page.ROOT / "_build" / "vae-book.pdf"
+PDF = BUILD / "vae-book.pdf"
 # Beside the folder of the site, so that images and styles are found.
-SINGLE = single_page.ROOT / "_build" / "vae-book.html"
+SINGLE = BUILD / "vae-book.html"
 A4 = {"prefer_css_page_size": True}  # book/_static/print.css has the size and margins
 TEXT_WIDTH = round((210 - 2 * 23) / 25.4 * 96)  # CSS pixels between those margins
 FEW_LINES = 8  # that an article's last page should not be left with
@@ -83,8 +84,8 @@ def live_figures(tab: Tab) -> dict[str, list]:
     tab = tab.context.browser.new_page(
         device_scale_factor=3, viewport={"width": 640, "height": 900}
     )
-    for page in single_page.pages():
-        path = single_page.SITE / f"{page.name}.html"
+    for page in pages():
+        path = SITE / f"{page.name}.html"
         if 'class="live ' not in path.read_text("utf-8"):
             continue
         tab.goto(path.as_uri())
@@ -116,7 +117,7 @@ def starts(book: PdfReader) -> dict[str, int]:
     places = book.named_destinations
     return {
         page.name: book.get_destination_page_number(places[f"/{page.name}"])
-        for page in single_page.pages()
+        for page in pages()
     }
 
 
@@ -133,9 +134,24 @@ def ends_badly(book: PdfReader) -> list[str]:
 
 def print_book(tab: Tab) -> bytes:
     """The PDF of the single page that the tab shows."""
-    tab.evaluate(TIGHTEN, ends_badly(PdfReader(BytesIO(tab.pdf(**A4)))))
-    tab.evaluate(NUMBER, starts(PdfReader(BytesIO(tab.pdf(**A4)))))
-    return tab.pdf(**A4, outline=True, tagged=True)
+    draft = PdfReader(BytesIO(tab.pdf(**A4)))
+    tight = ends_badly(draft)
+    tab.evaluate(TIGHTEN, tight)
+    pages = one_page_less(starts(draft), tight)
+    while True:
+        tab.evaluate(NUMBER, pages)
+        content = tab.pdf(**A4, outline=True, tagged=True)
+        found = starts(PdfReader(BytesIO(content)))
+        if found == pages:
+            return content
+        pages = found
+
+
+def one_page_less(pages: dict[str, int], shorter: list[str]) -> dict[str, int]:
+    """Where articles start if these lose the last of their pages."""
+    names = list(pages)
+    gone = [sum(name in shorter for name in names[:n]) for n in range(len(names))]
+    return {name: pages[name] - n for name, n in zip(names, gone, strict=True)}
 
 
 def main() -> None:

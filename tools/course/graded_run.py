@@ -23,8 +23,8 @@ from nbgrader.preprocessors import Execute
 from nbgrader.utils import is_grade, is_locked
 from traitlets.config import Config, PyFileConfigLoader
 
-from tools import trusted_names
-from tools.submissions import PICTURES, is_picture
+from tools.course import trusted_names
+from tools.course.submissions import PICTURES, is_picture
 
 MEGABYTE = 2**20
 FLOOD, MESSAGE = 20 * MEGABYTE, 128 * MEGABYTE
@@ -38,7 +38,7 @@ def kernel(room: Path, options: argparse.Namespace) -> list[str]:
         folder.mkdir(parents=True)
     command = [sys.executable]
     if not options.without_box:
-        from tools.box import NAMESPACES  # Linux has what it imports
+        from tools.course.box import NAMESPACES  # Linux has what it imports
 
         limits = [str(options.memory), str(5 * options.seconds)]
         within = [sys.executable, str(BOX), str(room), *limits]

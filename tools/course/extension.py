@@ -17,7 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 
-from tools.course import HIDDEN, SOLUTION, STUB
+from tools.course.editions import HIDDEN, SOLUTION, STUB
 
 FOLDED = re.compile(r"^(```+)\{solution\} .*?^\1\n", re.MULTILINE | re.DOTALL)
 PROMPTS = {

@@ -1,9 +1,9 @@
 """Grade what students handed in: nbgrader, with their code in a box.
 
-    python -m tools.grade COURSE ASSIGNMENT     _build/course/autograde 04-gaussian-kl
-    python -m tools.grade COURSE ASSIGNMENT --student "Zoe of Wut"
+    python -m tools.course.grade COURSE ASSIGNMENT      _build/course/autograde 03-elbo
+    python -m tools.course.grade COURSE ASSIGNMENT --student "Zoe of Wut"
 
-COURSE is a folder that tools.course made, with submitted/STUDENT/ASSIGNMENT/*.ipynb in
+COURSE is a folder that tools.course.editions made, with submitted/STUDENT/ASSIGNMENT in
 it. The points of each exercise are printed, kept in COURSE/gradebook.db and written to
 COURSE/grades-ASSIGNMENT.csv; COURSE/feedback gets a page for each student. Submissions
 are only read, and nbgrader gets clean copies of their notebooks.
@@ -30,9 +30,9 @@ from nbgrader.converters import GenerateAssignment
 from nbgrader.coursedir import CourseDirectory
 from traitlets.config import Config
 
-from tools.grade_one import grade, why_it_failed
-from tools.graded_run import settings, why_no_box
-from tools.submissions import Refused, no_formula, plain, students
+from tools.course.grade_one import grade, why_it_failed
+from tools.course.graded_run import settings, why_no_box
+from tools.course.submissions import Refused, no_formula, plain, students
 
 UNGUARDED = "without the box students' code can read and delete files, use the network"
 ROOT = "as root nothing limits how many processes a submission starts"

@@ -1,6 +1,6 @@
 """What an epoch of training costs, as ratios within one run: book/performance.json.
 
-    python -m tools.benchmark [--rounds 5] [--json book/performance.json]
+    python -m tools.records.benchmark [--rounds 5] [--json book/performance.json]
 
 Five ways through 60,000 digits in batches of 128, on the CPU:
 
@@ -33,11 +33,11 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from tools.contestants import TASK, Ours, PlainLoop, products
+from tools.book import BOOK, ROOT
+from tools.records.contestants import TASK, Ours, PlainLoop, products
 from vae_lib.data import load_mnist
 
-ROOT = Path(__file__).resolve().parent.parent
-JSON = ROOT / "book" / "performance.json"
+JSON = BOOK / "performance.json"
 SMALL = TASK | {"images": 15_000}  # enough to see the growth in all but the images
 GROWTH = {
     "images": (15_000, 30_000, 60_000),
@@ -114,8 +114,8 @@ def shares(run: Callable[[], float]) -> dict[str, float]:
 
 
 def fresh_process(what: str, **variables: str) -> dict:
-    """What tools/fresh_process.py finds, with these variables in its environment."""
-    command = [sys.executable, "-m", "tools.fresh_process", what]
+    """What fresh_process.py finds, with these variables in its environment."""
+    command = [sys.executable, "-m", "tools.records.fresh_process", what]
     options = {"cwd": ROOT, "check": True, "stdout": subprocess.PIPE}
     done = subprocess.run(command, env=os.environ | variables, **options)
     return json.loads(done.stdout)
@@ -207,7 +207,8 @@ def main() -> None:
         print(f"{name:12} {ratio['median']:5.2f} x the bare products ({spread})")
     print(f"compiling, seconds: {result['compiling']}")
     arguments.json.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
-    print(f"written to {arguments.json}; tools/performance.py makes the page of it")
+    page = "python -m tools.records.performance makes the page of it"
+    print(f"written to {arguments.json}; {page}")
 
 
 if __name__ == "__main__":

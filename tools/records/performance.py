@@ -1,21 +1,21 @@
-"""Write book/performance.md from the records of `make bench` and of tools/recipes.py.
+"""Write book/performance.md from the records of `make bench` and of recipes.py.
 
-    python tools/performance.py
+    python -m tools.records.performance
 
-The prose is in tools/performance.template.md; here its numbers are filled in, and the
+The prose is in performance.template.md; here its numbers are filled in, and the
 few words that depend on them.
 """
 
 import json
-import string
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-RECORD = ROOT / "book" / "performance.json"
-RECIPES = ROOT / "book" / "recipes.json"
-PAGE = ROOT / "book" / "performance.md"
-TEMPLATE = ROOT / "tools" / "performance.template.md"
+from tools.book import BOOK, Template
+
+RECORD = BOOK / "performance.json"
+RECIPES = BOOK / "recipes.json"
+PAGE = BOOK / "performance.md"
+TEMPLATE = Path(__file__).with_name("performance.template.md")
 WAYS = {
     "products": "the matrix products alone: the floor",
     "ours": "`train`",
@@ -29,10 +29,6 @@ BUSY = {
 }
 STRAIGHT = 0.1  # a line that misses no median by more is called straight
 SAME_BOUND = 1.0  # nats
-
-
-class Template(string.Template):
-    delimiter = "@"  # the dollar is for formulas
 
 
 def read_record() -> dict:

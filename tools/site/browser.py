@@ -1,6 +1,6 @@
 """The browser that tests the site and prints the PDF: any Chromium will do.
 
-    python -m tools.browser       makes sure there is one and says which
+    python -m tools.site.browser       makes sure there is one and says which
 
 `make test` and `make pdf` ask for one this way. One that is installed is used; else
 Playwright downloads its own; else apt-get installs Debian's, where it may.
@@ -120,7 +120,7 @@ def main() -> str | None:
         install(command)
         name = found()
     if not name:
-        return f"python -m tools.browser: {MISSING}"
+        return f"python -m tools.site.browser: {MISSING}"
     print(name)
     return None
 

@@ -1,12 +1,14 @@
 """Run a command where it reads Python and the library alone, and writes only scraps.
 
-    unshare [NAMESPACES] python tools/box.py ROOM GIBIBYTES SECONDS COMMAND [...]
+    unshare [NAMESPACES] python box.py ROOM GIBIBYTES SECONDS COMMAND [...]
 
 The command has a file system of its own: what it needs to run Python, read-only; a
 /tmp that is forgotten; and ROOM/run, where a kernel's sockets lie. No other file, no
 network, no key of the session and no other process can be seen, and no right is left
 to change that. Memory is limited for each process, and so is processor time, that
 nothing runs for ever.
+
+It is run as a file: a kernel starts in any folder, where `-m tools...` finds nothing.
 """
 
 import ctypes
@@ -126,7 +128,7 @@ def leave_keys() -> None:
 
 def main() -> None:
     room, gibibytes, seconds, *command = sys.argv[1:]
-    sys.path[0] = str(Path(__file__).resolve().parents[1])  # where vae_lib is
+    sys.path[0] = str(Path(__file__).resolve().parents[2])  # where vae_lib is
     library = Path(importlib.util.find_spec("vae_lib").origin).parent
     enter(Path(room), library)
     limit(float(gibibytes), int(seconds))

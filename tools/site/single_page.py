@@ -6,16 +6,14 @@ name of their page, and a link from one page to another leads to an anchor of th
 
 import re
 from html import escape
-from pathlib import Path
 from posixpath import normpath
-from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import yaml
 from bs4 import BeautifulSoup, Tag
 
-ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "_build" / "html"
+from tools.book import ROOT, SITE, Page, pages
+
 KINDS = {"book": "Chapter", "notebooks": "Notebook"}
 LONG_LISTING = 25  # lines; a shorter one is kept on one page
 
@@ -28,26 +26,6 @@ HEAD = """<!DOCTYPE html>
 {mathjax}</head>
 <body>
 """
-
-
-class Page(NamedTuple):
-    """A page of the book: its name below the root and where it stands in the book."""
-
-    name: str
-    level: int  # of its title: 1 stands alone, 2 is in a part, 3 belongs to a chapter
-    part: str  # the part that it opens, else empty
-
-
-def pages() -> list[Page]:
-    """The pages in the order of the table of contents."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))
-    found = [Page(toc["root"], 1, "")]
-    for part in toc["parts"]:
-        for i, chapter in enumerate(part["chapters"]):
-            found.append(Page(chapter["file"], 2, "" if i else part["caption"]))
-            sections = chapter.get("sections", [])
-            found += [Page(section["file"], 3, "") for section in sections]
-    return found
 
 
 def place(page: Page) -> str:

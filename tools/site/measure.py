@@ -1,6 +1,6 @@
 """What the first view of a page costs: kilobytes as a server sends them, and seconds.
 
-    python -m tools.measure_site book/07-vae notebooks/07-vae    of the built site
+    python -m tools.site.measure book/07-vae notebooks/07-vae    of the built site
 
 Times run from the opening of the file to the first text and to the last formula.
 """
@@ -14,10 +14,9 @@ from urllib.request import url2pathname
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tools.browser import MATHS_IS_SET, launch, wait_until
-from tools.notebooks import ROOT
+from tools.book import SITE
+from tools.site.browser import MATHS_IS_SET, launch, wait_until
 
-SITE = ROOT / "_build" / "html"
 PAGES = ("book/index", "book/07-vae", "notebooks/07-vae")
 PACKED = {".png", ".jpg", ".woff", ".woff2"}  # servers send these as they are
 

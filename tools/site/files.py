@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from tools.notebooks import ROOT
+from tools.book import ROOT
 
 LICENCES = ("LICENSE", "LICENSE-CONTENT")
 # Of a page opened from disk, 'self' is nothing in some browsers: hence file:.

@@ -1,6 +1,6 @@
 """Make the notebooks of a course from the exercises: student, instructor, autograde.
 
-    python -m tools.course [CHAPTER ...] [--out FOLDER]      4 7, say; default: all
+    python -m tools.course.editions [CHAPTER ...] [--out FOLDER]    4 7, say, or all
 
 student/     stubs for solutions, no hidden tests, no outputs; expected figures stay
 instructor/  the solved notebooks as they are, and points.csv
@@ -18,18 +18,15 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from tools.notebooks import EXERCISES, ROOT
+from tools.book import BUILD, EXERCISES, ROOT, exercises
 
-OUT = ROOT / "_build" / "course"
+OUT = BUILD / "course"
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION$", re.M | re.S)
 HIDDEN = re.compile(
     r"\n*^### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS$", re.M | re.S
 )
 STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|attachment:)([^)]+)\)")
-FIELD = re.compile(
-    r"\*\*(Aim|Level|Minutes|Points):\*\* (.+?)(?:\.?$|\. (?=\*\*))", re.M
-)
 CONFIG = '''"""nbgrader's settings of this course: slow cells are stopped."""
 
 c = get_config()  # noqa: F821
@@ -98,16 +95,6 @@ def site_address() -> str:
     """Where the book is published; empty if no repository is configured."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
     return config["html"].get("baseurl", "")
-
-
-def exercises(notebook: NotebookNode) -> list[dict[str, str]]:
-    """Title, aim, level, minutes and points of each exercise."""
-    found = []
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown" and re.match(r"## [A-Z]\. ", cell.source):
-            title = cell.source.splitlines()[0].removeprefix("## ")
-            found.append({"title": title} | dict(FIELD.findall(cell.source)))
-    return found
 
 
 def make(paths: list[Path], out: Path) -> None:

@@ -1,6 +1,6 @@
 """Train a model that ships with the library anew, by its recipe, from its start.
 
-    python -m tools.shipped mnist-2d
+    python -m tools.records.shipped mnist-2d
 
 trains it in _build/runs on all training digits, and the models that it starts from
 before it; writes vae_lib/checkpoints/NAME.safetensors and prints the sha256 that
@@ -15,7 +15,7 @@ from statistics import median
 
 import torch
 
-from tools.studies import RUNS
+from tools.records.studies import RUNS
 from vae_lib.checkpoints import FOLDER, PRETRAINED, load, save
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import evaluate_elbo

@@ -1,8 +1,8 @@
 """What only a new process can show, as one line of JSON.
 
-    python -m tools.fresh_process memory    how much memory training adds
-    python -m tools.fresh_process compile   seconds until a compiled step is ready
-    python -m tools.fresh_process busy      seconds of epochs, alone and beside another
+    python -m tools.records.fresh_process memory     how much memory training adds
+    python -m tools.records.fresh_process compile    seconds until a compiled step runs
+    python -m tools.records.fresh_process busy       seconds of epochs, alone and not
 
 memory reads /proc, so it needs Linux.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 import torchvision  # noqa: F401  part of the framework whose memory is set apart
 
-from tools.contestants import TASK, Ours
+from tools.records.contestants import TASK, Ours
 from vae_lib.data import load_mnist
 
 

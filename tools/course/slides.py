@@ -1,6 +1,6 @@
 """Make the slides of the lecture from book/slides/lecture.md: one page, no network.
 
-    python -m tools.slides
+    python -m tools.course.slides
 
 What the book holds is not typed again. The lecture names it in double braces:
 {{eq-elbo}}                the formula with this label
@@ -19,15 +19,13 @@ import nbformat
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 
-from tools.notebooks import NOTEBOOKS, ROOT
-from tools.site_files import guarded, tidy
+from tools.book import BOOK, BUILD, NOTEBOOKS, STATIC, all_equations, figures
+from tools.site.files import guarded, tidy
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
 
-BOOK = ROOT / "book"
 LECTURE = BOOK / "slides" / "lecture.md"
-OUT = ROOT / "_build" / "slides"
+OUT = BUILD / "slides"
 NAME = re.compile(r"\{\{([^{}]+)\}\}")
-FIGURE = re.compile(r"^```\{figure\} _static/(\S+)\n(?::.*\n)*?:alt: (.+)$", re.M)
 EXTENSIONS = "myst_parser sphinx.ext.mathjax sphinx-mathjax-offline sphinx_revealjs"
 SCREEN = {"width": 1280, "height": 720, "margin": 0, "center": False}
 NOTES = {"src": "revealjs/plugin/notes/notes.js", "name": "RevealNotes"}
@@ -49,29 +47,11 @@ SETTINGS = {
 
 def formulas() -> dict[str, str]:
     """The labelled formulas of the pages, without the mark that ends their sentence."""
-    found, lines = {}, None
-    for page in sorted(BOOK.glob("*.md")):
-        for line in page.read_text("utf-8").splitlines():
-            if lines is None:
-                lines = [] if line == "$$" else None
-            elif end := re.fullmatch(r"\$\$(?: \((\S+)\))?", line):
-                formula = re.sub(
-                    r"[ .,]+(\n\\end\{aligned\})?$", r"\1", "\n".join(lines)
-                )
-                found |= {end[1]: f"$$\n{formula}\n$$"} if end[1] else {}
-                lines = None
-            else:
-                lines.append(line)
+    found = {}
+    for equation in all_equations():
+        formula = re.sub(r"[ .,]+(\n\\end\{aligned\})?$", r"\1", equation.formula)
+        found[equation.label] = f"$$\n{formula}\n$$"
     return found
-
-
-def figures() -> dict[str, str]:
-    """The alternative texts of the pages' figures, by file name."""
-    return {
-        name: alt
-        for page in sorted(BOOK.glob("*.md"))
-        for name, alt in FIGURE.findall(page.read_text("utf-8"))
-    }
 
 
 def picture(notebook: str, cell_id: str, folder: Path) -> str:
@@ -99,7 +79,7 @@ def filled(source: str, folder: Path) -> str:
         if name in equations:
             return equations[name]
         if name in alts:
-            shutil.copy(BOOK / "_static" / name, folder)
+            shutil.copy(STATIC / name, folder)
             return f"![{alts[name]}]({name})"
         notebook, _, cell = name.partition("#")
         if cell and (NOTEBOOKS / f"{notebook}.ipynb").exists():
@@ -136,7 +116,7 @@ def make(out: Path = OUT, lecture: Path = LECTURE) -> Path:
             theme.unlink()  # some of them load fonts from elsewhere
     shutil.rmtree(source)
     tidy(out / "_static")
-    shutil.copy(BOOK / "_static" / "mathjax" / "LICENSE.txt", out / "_static/mathjax")
+    shutil.copy(STATIC / "mathjax" / "LICENSE.txt", out / "_static/mathjax")
     page = out / "index.html"
     # The window of the speaker's notes is written by a script, with scripts in it.
     page.write_text(guarded(page.read_text("utf-8"), own=False), "utf-8")
@@ -148,7 +128,7 @@ def main() -> str | None:
     try:
         print(f"The slides: {make()}")
     except (ValueError, SphinxError) as error:
-        return f"python -m tools.slides: {error}"
+        return f"python -m tools.course.slides: {error}"
 
 
 if __name__ == "__main__":

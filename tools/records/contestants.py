@@ -1,4 +1,4 @@
-"""The ways through an epoch that tools/benchmark.py compares, all on the CPU."""
+"""The ways through an epoch that benchmark.py compares, all on the CPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,9 +1,9 @@
 """Write book/instructors.md: its template with minutes, exercises and points filled in.
 
-    python -m tools.instructors
+    python -m tools.course.guide
 
 Minutes of reading are those of the pages' **Time** lines, exercises, their minutes and
-points those of the pages and of notebooks/exercises. In tools/instructors.template.md
+points those of the pages and of notebooks/exercises. In instructors.template.md
 {{chapters}}                       is the table of all chapters
 {{row LABEL | 03 04 | 04 | AIM}}   is a row of a plan: chapters to read, exercises, aim
 {{sum}}                            is the last row of that plan
@@ -12,63 +12,11 @@ points those of the pages and of notebooks/exercises. In tools/instructors.templ
 import re
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
-import nbformat
+from tools.book import BOOK, Chapter, chapters, needs
 
-from tools import course
-from tools.diagrams import needs
-from tools.notebooks import EXERCISES, ROOT
-
-PAGE = ROOT / "book" / "instructors.md"
+PAGE = BOOK / "instructors.md"
 TEMPLATE = Path(__file__).with_name("instructors.template.md")
-TIME = re.compile(r"^\*\*Time\*\*: (\d+) minutes(?:.*?, then (\d+) for)?", re.M)
-THEORY = re.compile(r"^```+\{exercise\} .+\n:label: ex-[\w-]+\n+(.+)", re.M)
-
-
-class Chapter(NamedTuple):
-    """What a plan needs to know of a chapter; times are in minutes."""
-
-    stem: str
-    reading: list[int]  # its page, its notebook
-    theory: list[int]
-    code: list[int]
-    points: int
-
-    @property
-    def number(self) -> str:
-        return self.stem[:2].lstrip("0") if self.stem[0].isdigit() else ""
-
-    @property
-    def link(self) -> str:
-        words = f"{self.number} <{self.stem}>" if self.number else self.stem
-        return f"{{doc}}`{words}`"
-
-
-def chapters() -> dict[str, Chapter]:
-    """The chapters by their two digits, other pages with exercises by their name."""
-    found = {}
-    for page in sorted((ROOT / "book").glob("*.md")):
-        source = page.read_text("utf-8")
-        if not THEORY.search(source) and not page.stem[0].isdigit():
-            continue
-        (minutes,) = TIME.findall(source)
-        on_paper = [dict(course.FIELD.findall(line)) for line in THEORY.findall(source)]
-        notebook = EXERCISES / f"{page.stem}.ipynb"
-        in_code = (
-            course.exercises(nbformat.read(notebook, as_version=4))
-            if notebook.exists()
-            else []
-        )
-        name = page.stem[:2] if page.stem[0].isdigit() else page.stem
-        found[name] = Chapter(
-            page.stem,
-            [int(part) for part in minutes if part],
-            [int(exercise["Minutes"]) for exercise in on_paper],
-            [int(exercise["Minutes"]) for exercise in in_code],
-            sum(int(exercise["Points"]) for exercise in in_code),
-        )
-    return found
 
 
 def filled(template: str) -> str:
