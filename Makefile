@@ -100,7 +100,7 @@ grade: environment
 
 # Rewrite the outputs of the notebooks whose code changed.
 notebooks: environment
-	$(CALM) $(BIN)/python -m tools.notebooks
+	$(BIN)/python -m tools.notebooks
 
 lab: environment
 	$(BIN)/jupyter lab notebooks

@@ -12,6 +12,7 @@ import ast
 import base64
 import hashlib
 import io
+import os
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,9 @@ from nbclient import NotebookClient
 from PIL import Image
 
 from tools.book import EXERCISES, LIBRARY, NOTEBOOKS, ROOT
+
+# Of each kernel: outputs without bars, and the same bits however many cores there are.
+CALM = {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
 
 
 def fingerprint(notebook: nbformat.NotebookNode) -> str:
@@ -87,7 +91,7 @@ def execute(path: Path) -> None:
         record_timing=False,
         coalesce_streams=True,  # lines that came late belong to the same output
         resources={"metadata": {"path": str(path.parent)}},
-    ).execute()
+    ).execute(env=os.environ | CALM)
     normalise(notebook)
     nbformat.write(notebook, path)
     print(f"{path.relative_to(ROOT)}: {time.perf_counter() - start:.0f} s")
