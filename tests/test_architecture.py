@@ -167,7 +167,7 @@ def test_no_import_of_the_tools_runs_up_or_in_a_circle():
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         names = {name for name in imported(path) if name.startswith("tools.")}
         arrows[module] = names | {name.rpartition(".")[0] for name in names}
-    assert len(arrows) > 30
+    assert arrows
     for module, names in arrows.items():
         names &= set(arrows)  # what is taken from a module is none itself
         room = module.split(".")[1]
