@@ -106,6 +106,7 @@ ROOMS = {
     "site": {"book"},
     "course": {"book", "site"},
     "records": {"book"},
+    "new_chapter": {"book", "course", "diagrams", "notebooks", "register"},
 }
 COMMANDS = {"arguments", "console", "options", "presets", "results", "__main__"}
 BELOW_CHECKS = set(IMPORTS) - {"drawable", "plots", "style", "tiles", *COMMANDS} | {

@@ -179,9 +179,7 @@ def test_concept_map_shows_what_the_pages_need_and_its_alt_text_says_so():
     for chapter, needed in book.needs().items():
         assert all(other < chapter for other in needed)
         assert needed <= all_needed(chapter, drawn)
-        assert (
-            set(diagrams.CHAPTERS) == set(drawn) == set(sum(book.parts().values(), []))
-        )
+    assert set(diagrams.CHAPTERS) <= set(drawn) == set(sum(book.parts().values(), []))
 
 
 def test_requirements_are_exact_and_each_has_a_reason():
@@ -215,6 +213,10 @@ def test_workflows_pin_actions_and_ask_for_least_permissions():
         assert workflow["permissions"] == {}
         assert "pull_request_target" not in source
         assert "persist-credentials: false" in source
+
+
+def test_nothing_that_is_still_to_be_written_is_left():
+    assert not book.gaps()
 
 
 def test_readme_lists_every_chapter():

@@ -23,7 +23,7 @@ from tools.course.extension import FOLDED
 pytestmark = pytest.mark.book
 
 PATHS = sorted(book.EXERCISES.glob("*.ipynb"))
-PAGES = sorted((book.ROOT / "book").glob("[01]*.md"))
+PAGES = book.chapter_pages()
 LEVELS = {"warm-up", "standard", "investigation"}
 THEORY = re.compile(r"^```+\{exercise\} .+\n:label: (ex-[\w-]+)\n", re.M)
 QUESTION = re.compile(

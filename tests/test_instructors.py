@@ -91,6 +91,14 @@ def test_a_plan_says_which_exercises_are_left_out(plan):
             assert f"On {when} the exercises are those of chapter " in PLANS[plan]
 
 
+@pytest.mark.parametrize("plan", ["One week", "Half a term"])
+def test_a_plan_names_the_chapters_that_it_leaves_out(plan):
+    left = pages(PLANS[plan].partition("Chapters left")[2].partition("\n")[0])
+    chapters = {path.stem for path in (ROOT / "book").glob("[0-9]*.md")}
+    assert not set(read_in(plan)) & set(left)
+    assert {*read_in(plan), *left} >= chapters
+
+
 @pytest.mark.parametrize("plan", PLANS)
 def test_a_plan_reads_nothing_twice_and_what_is_needed_first(plan):
     read = read_in(plan)

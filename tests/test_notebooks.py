@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tools import notebooks as tool
-from tools.book import EXERCISES, NOTEBOOKS, ROOT
+from tools.book import EXERCISES, NOTEBOOKS, ROOT, derivations
 
 pytestmark = pytest.mark.book
 
@@ -148,7 +148,7 @@ def test_cells_are_short(path):
         if "setup" not in cell.metadata.get("tags", [])
     ]
     # A check has two sides and a comparison: it is longer than a call that trains.
-    derives = path.stem < "06"
+    derives = path in derivations()
     assert max(lines) <= 12 and statistics.median(lines) <= (8 if derives else 4)
 
 
