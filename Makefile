@@ -11,7 +11,8 @@ define as_typed
 override $(1) := $$(value $(1))
 export $(1)
 endef
-TYPED := VENV PYTHON SOLUTIONS CHAPTERS COURSE ASSIGNMENT STUDENT REPO DOMAIN BRANCH
+TYPED := VENV PYTHON SOLUTIONS CHAPTERS COURSE ASSIGNMENT STUDENT REPO DOMAIN BRANCH \
+  N SLUG TITLE PART
 $(foreach name,$(TYPED),$(eval $(call as_typed,$(name))))
 
 # What would make another Python, or other checks, of the one in VENV.
@@ -32,7 +33,7 @@ endif
 .NOTPARALLEL:
 
 .PHONY: environment book test loopback browser check lint unit site long built notebooks execute pdf \
-  slides zip student grade lab bench ledger studies configure clean
+  slides zip student grade derived chapter lab bench ledger studies configure clean
 
 # --all: a page that was built before must show its warnings again, and new styles.
 book: environment
@@ -70,14 +71,15 @@ lint: environment
 unit: environment
 	$(CALM) $(BIN)/pytest $(TWO) -m "not book and not long"
 
-# Run every notebook. The derivations (01-05) must yield every committed output again;
-# training may not, bit by bit: there the tagged cells are compared, and all asserts hold.
+# Run every notebook. Those of the part that derives must yield every committed output
+# again; training may not, bit by bit: there the tagged cells are compared, and all asserts
+# hold.
 NBVAL := --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider
 execute: environment
-	$(CALM) $(BIN)/pytest $(TWO) --nbval $(NBVAL) notebooks/0[1-5]-*.ipynb
-	$(CALM) $(BIN)/pytest $(TWO) --nbval-lax $(NBVAL) \
-	  $(filter-out $(wildcard notebooks/0[1-5]-*),$(wildcard notebooks/*.ipynb)) \
-	  notebooks/exercises/*.ipynb
+	notebooks=$$($(BIN)/python -m tools.notebooks --list exact) && \
+	  $(CALM) $(BIN)/pytest $(TWO) --nbval $(NBVAL) $$notebooks
+	notebooks=$$($(BIN)/python -m tools.notebooks --list other) && \
+	  $(CALM) $(BIN)/pytest $(TWO) --nbval-lax $(NBVAL) $$notebooks
 
 # The offline editions: the book on paper, and the site to unzip and open anywhere.
 pdf: book browser
@@ -101,6 +103,16 @@ grade: environment
 # Rewrite the outputs of the notebooks whose code changed.
 notebooks: environment
 	$(BIN)/python -m tools.notebooks
+
+# What is made from the sources of a chapter, in seconds but for its notebooks.
+derived: notebooks
+	$(BIN)/python -m tools.diagrams concept-map.svg
+	$(BIN)/python -m tools.course.guide
+	$(BIN)/python -m tools.register
+
+# The skeleton of a new chapter: N=13 SLUG=toy TITLE="A toy", and PART="A new part".
+chapter: environment
+	$(BIN)/python -m tools.new_chapter --part="$$PART" -- "$$N" "$$SLUG" "$$TITLE"
 
 lab: environment
 	$(BIN)/jupyter lab notebooks

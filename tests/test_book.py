@@ -2,14 +2,12 @@
 
 import ast
 import importlib.metadata
-import math
 import re
 import shutil
 import tomllib
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from PIL import Image
 
@@ -18,6 +16,7 @@ from tools import configure as configure_tool
 from tools import notebooks as notebook_tool
 from tools.book import NOTEBOOKS, ROOT, STATIC
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
+from vae_lib.recipes import from_file
 
 pytestmark = pytest.mark.book
 
@@ -50,6 +49,13 @@ def test_page_and_notebook_share_number_and_slug():
     assert pages == {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
 
 
+def test_a_chapter_and_its_tests_share_number_and_slug():
+    pages = {path.stem for path in PAGES if path.stem[0].isdigit()}
+    tests = (ROOT / "tests" / "chapters").glob("test_[0-9]*.py")
+    named = {path.stem.removeprefix("test_").replace("_", "-") for path in tests}
+    assert named == pages
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_page_has_a_description_and_no_second_title(path):
     _, front, body = path.read_text("utf-8").split("---\n", 2)
@@ -65,7 +71,7 @@ def test_chapter_states_goals_needs_time_and_what_checks_it(page):
     for part in ("Goals", "**You need**", "**Time**", "## Checked by machine"):
         assert part in body, part
     assert "## What to read next" in body
-    for test in re.findall(r"`(tests/\w+\.py)`", body):
+    for test in re.findall(r"`(tests/[\w/]+\.py)`", body):
         assert (ROOT / test).exists(), test
 
 
@@ -77,6 +83,18 @@ def test_theorem_is_followed_by_its_proof(page):
     assert theorems and all(blocks[i + 1] == "proof" for i in theorems)
 
 
+def test_code_that_a_page_prints_is_read_at_a_glance():
+    """No more than thirty lines below its docstring, however long that is."""
+    printed = r"\{literalinclude\} (\S+)\n:pyobject: (\w+)"
+    found = [(p, *names) for p in PAGES for names in re.findall(printed, text(p))]
+    assert found
+    for page, file, name in found:
+        tree = ast.parse((page.parent / file).read_text("utf-8"))
+        (node,) = (n for n in tree.body if getattr(n, "name", "") == name)
+        first = node.body[ast.get_docstring(node) is not None]
+        assert node.end_lineno - first.lineno < 30, (page.name, name)
+
+
 def test_register_is_what_the_sources_say():
     assert text("book/equation-register.md") == register.register(), (
         "run python -m tools.register"
@@ -85,7 +103,7 @@ def test_register_is_what_the_sources_say():
 
 def test_every_equation_has_a_cell_and_a_test_and_no_mark_leads_nowhere():
     labels = [equation.label for equation in book.all_equations()]
-    assert len(labels) == len(set(labels)) > 40
+    assert len(labels) == len(set(labels)) > 0
     for found in (register.cells(), register.tests()):
         assert set(found) == set(labels), set(found) ^ set(labels)
     assert set(register.functions()) <= set(labels)
@@ -113,27 +131,13 @@ def test_terms_of_the_glossary_are_used_and_defined_once():
     assert named == set(terms), named ^ set(terms)
 
 
-def test_numbers_in_the_text_of_chapter_7_are_right():
-    body = text("book/07-vae.md")
-    assert "logits above about 17" in body and "\\approx -17$" in body
-    assert torch.sigmoid(torch.tensor(17.0)) == 1 > torch.sigmoid(torch.tensor(16.0))
-    assert -17.01 < torch.log(torch.sigmoid(torch.tensor(-17.0))) < -16.99
-    assert "a standard deviation of about 20" in body
-    assert 19.5 < math.sqrt(784 / 2) < 20.5
-    assert "for $\\rho = 5$ is $4\\cdot 10^{-6}$, and four fifths of the square" in body
-    assert 3.5e-6 < math.exp(-(5**2) / 2) < 4.5e-6
-    assert 0.79 < 1 - math.pi * 5**2 / 20**2 < 0.81
-    assert "overflows single precision" in body and "sigma^2 = 100" in body
-    assert torch.exp(torch.tensor(100.0)).isinf()
-
-
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_index_quotes_the_recorded_result(name):
     page, record = text("book/index.md"), load_pretrained(name).record
     (row,) = (line for line in page.splitlines() if f"(`{name}`)" in line)
     layers = ", ".join(map(str, PRETRAINED[name].config.hidden_dims))
     assert f"hidden layers of {layers}, {record['recipe']['epochs']} epochs" in row
-    bits = record["recipe"].get("binarization") == "sample"
+    bits = from_file(record["recipe"]).binarization == "sample"
     assert ("one draw of bits" in row) == bits and ("grey pixels" in row) != bits
     assert f"{record['test_elbo']:.2f} nats".replace("-", "−") in row
 
@@ -175,9 +179,7 @@ def test_concept_map_shows_what_the_pages_need_and_its_alt_text_says_so():
     for chapter, needed in book.needs().items():
         assert all(other < chapter for other in needed)
         assert needed <= all_needed(chapter, drawn)
-        assert (
-            set(diagrams.CHAPTERS) == set(drawn) == set(sum(book.parts().values(), []))
-        )
+    assert set(diagrams.CHAPTERS) <= set(drawn) == set(sum(book.parts().values(), []))
 
 
 def test_requirements_are_exact_and_each_has_a_reason():
@@ -211,6 +213,10 @@ def test_workflows_pin_actions_and_ask_for_least_permissions():
         assert workflow["permissions"] == {}
         assert "pull_request_target" not in source
         assert "persist-credentials: false" in source
+
+
+def test_nothing_that_is_still_to_be_written_is_left():
+    assert not book.gaps()
 
 
 def test_readme_lists_every_chapter():

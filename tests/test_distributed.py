@@ -130,6 +130,16 @@ def test_an_elastic_restart_goes_on_from_the_last_checkpoint(two, tmp_path):
         assert torch.equal(found.state_dict()[name], weight)
 
 
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
+    """Two processes, one of which dies in the second epoch; then one alone."""
+    (tmp_path / "dies").touch()
+    assert torchrun(tmp_path).returncode != 0
+    assert len(load(tmp_path / MODEL).record["rows"]) == 1
+    model = train_run(tmp_path, images(), CONFIG, RECIPE, resume=True, **SEEN)
+    whole = train_run(tmp_path / "alone", images(), CONFIG, RECIPE, **SEEN)
+    assert_close(model.state_dict(), whole.state_dict(), rtol=1e-4, atol=1e-5)
+
+
 def test_restarts_that_could_hang_are_refused(monkeypatch, refuses):
     for name, value in (("RUN_ID", "1"), ("USE_AGENT_STORE", "True")):
         monkeypatch.setenv(f"TORCHELASTIC_{name}", value)

@@ -281,6 +281,7 @@ def test_two_makes_at_once_install_once(project):
         *(("configure", name) for name in ("REPO", "DOMAIN", "BRANCH")),
         *(("grade", name) for name in ("COURSE", "ASSIGNMENT")),
         *(("student", "CHAPTERS"), ("environment", "PYTHON")),
+        *(("chapter", name) for name in ("N", "SLUG", "TITLE", "PART")),
     ],
 )
 def test_what_is_typed_is_read_by_neither_make_nor_shell(project, target, name):

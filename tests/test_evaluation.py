@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from vae_lib.evaluation import active_units, evaluate_elbo, log_likelihood
+from vae_lib.evaluation import (
+    active_units,
+    evaluate_elbo,
+    log_likelihood,
+    log_likelihood_by_quadrature,
+)
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.models import VAE, VAEConfig
 
@@ -127,3 +132,17 @@ def test_bad_arguments_are_refused(make_vae, images, refuses):
     ):
         with refuses(ValueError, "expected", "got"):
             call()
+
+
+def test_quadrature_refuses_what_it_cannot_do(make_vae, batch, refuses):
+    for make, options in (
+        ({"latent_dim": 3}, {}),
+        ({"likelihood": "gaussian"}, {}),
+        ({}, {"n_nodes": 1}),
+        ({}, {"limit": 0.0}),
+        ({}, {"chunk": 0}),
+    ):
+        with refuses(ValueError, "expected", "got"):
+            log_likelihood_by_quadrature(make_vae(**make), batch, **options)
+    with refuses(ValueError, "n_nodes >= 2", "got 1"):
+        log_likelihood_by_quadrature(make_vae(), batch, n_nodes=1)

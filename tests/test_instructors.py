@@ -5,7 +5,7 @@ import subprocess
 
 import nbformat
 import pytest
-from test_ways import minutes
+from prose import minutes
 
 import vae_lib
 from tools.book import EXERCISES, ROOT
@@ -20,6 +20,13 @@ COMMANDS = [
     for block in re.findall(r"^```text\n(.*?)^```", PAGE, re.M | re.S)
     for command in block.splitlines()
 ]
+PLANS = dict(
+    re.findall(
+        r"^### ([^\n]+)\n(.*?)(?=^##)",
+        re.search(r"^## Plans\n(.*?^## )", PAGE, re.M | re.S)[1],
+        re.M | re.S,
+    )
+)
 
 
 def rows(heading):
@@ -32,6 +39,11 @@ def rows(heading):
 def pages(cell):
     """The pages that a cell of a table links to."""
     return re.findall(r"\{doc\}`(?:[^`<]*<)?([\w-]+)>?`", cell)
+
+
+def read_in(plan):
+    """The pages that a plan reads, in their order."""
+    return [name for cells in rows(plan) for name in pages(cells[1])]
 
 
 def points_of(stem):
@@ -50,14 +62,13 @@ def test_chapters_have_the_minutes_of_the_pages_and_the_points_of_the_notebooks(
     found = rows("The chapters at a glance")
     names = [name for cells in found for name in pages(cells[0])]
     assert {path.stem for path in EXERCISES.glob("*.ipynb")} <= set(names)
+    assert {path.stem for path in (ROOT / "book").glob("[0-9]*.md")} <= set(names)
     for name, cells in zip(names, found, strict=True):
         assert cells[1] == " + ".join(str(part) for part in minutes(name) if part)
         assert int(cells[5]) == points_of(name)
 
 
-@pytest.mark.parametrize(
-    "plan", ["One lecture", "One week", "Two weeks", "Half a term"]
-)
+@pytest.mark.parametrize("plan", PLANS)
 def test_a_plan_adds_up(plan):
     for cells in rows(plan):
         read = pages(cells[1])
@@ -65,30 +76,52 @@ def test_a_plan_adds_up(plan):
             part or 0 for name in read for part in minutes(name)
         )
         assert cells[2] and int(cells[5]) <= sum(map(points_of, read))
-    if plan != "One lecture":
-        last = re.search(
-            rf"### {plan}\n.*?\| together \| \| \| (.*?) \|\n", PAGE, re.S
-        )[1]
+    if last := re.search(r"\| together \| \| \| (.*?) \|\n", PLANS[plan]):
         sums = [sum(int(cells[i]) for cells in rows(plan)) for i in (3, 4, 5)]
-        assert list(map(int, last.split(" | "))) == sums
+        assert list(map(int, last[1].split(" | "))) == sums
+    else:
+        assert len(rows(plan)) == 1
 
 
-@pytest.mark.parametrize("plan", ["One week", "Two weeks", "Half a term"])
+@pytest.mark.parametrize("plan", PLANS)
 def test_a_plan_says_which_exercises_are_left_out(plan):
-    text = re.search(rf"### {plan}\n(.*?)\n#", PAGE, re.S)[1]
     for cells in rows(plan):
         if int(cells[5]) != sum(map(points_of, pages(cells[1]))):
             when = cells[0] if cells[0].isalpha() else f"day {cells[0]}"
-            assert f"On {when} the exercises are those of chapter " in text
+            assert f"On {when} the exercises are those of chapter " in PLANS[plan]
 
 
-def test_half_a_term_reads_every_chapter_once_and_assigns_all_points():
-    read = [name for cells in rows("Half a term") for name in pages(cells[1])]
+@pytest.mark.parametrize("plan", ["One week", "Half a term"])
+def test_a_plan_names_the_chapters_that_it_leaves_out(plan):
+    left = pages(PLANS[plan].partition("Chapters left")[2].partition("\n")[0])
     chapters = {path.stem for path in (ROOT / "book").glob("[0-9]*.md")}
-    exercises = {path.stem for path in EXERCISES.glob("*.ipynb")}
-    assert len(read) == len(set(read)) and set(read) == chapters | exercises
-    points = sum(int(cells[5]) for cells in rows("Half a term"))
-    assert points == sum(map(points_of, exercises))
+    assert not set(read_in(plan)) & set(left)
+    assert {*read_in(plan), *left} >= chapters
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_plan_reads_nothing_twice_and_what_is_needed_first(plan):
+    read = read_in(plan)
+    assert len(read) == len(set(read))
+    needs = {
+        name: {f"{int(number):02}" for number in re.findall(r"\d+", cells[2])}
+        for cells in rows("The chapters at a glance")
+        for name in pages(cells[0])
+    }
+    for i, name in enumerate(read):
+        later = {other[:2] for other in read[i + 1 :]}
+        assert not needs[name] & later, f"{name} comes too early"
+
+
+def test_the_longest_plan_leaves_no_gap_and_assigns_all_points_of_what_it_reads():
+    """To its last chapter; a newer one may wait for a longer plan."""
+    plan = max(PLANS, key=lambda plan: len(read_in(plan)))
+    read = read_in(plan)
+    chapters = sorted(path.stem for path in (ROOT / "book").glob("[0-9]*.md"))
+    last = max(name for name in read if name[0].isdigit())
+    assert set(chapters[: chapters.index(last) + 1]) <= set(read)
+    points = sum(int(cells[5]) for cells in rows(plan))
+    assert points == sum(map(points_of, read))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -26,14 +26,14 @@ def read(notebook):
     return nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4).cells
 
 
-def test_there_are_twelve_to_eighteen_of_them_each_a_sentence_in_quotes():
-    assert 12 <= len(ENTRIES) == PAGE.count("\n### ") <= 18
+def test_every_entry_is_a_sentence_in_quotes_with_a_text_below():
+    assert 0 < len(ENTRIES) == PAGE.count("\n### ")
     assert all(re.fullmatch(r'"[A-Z][^"$]+\."', said) for said, _ in ENTRIES)
 
 
-def test_an_entry_says_what_is_true_in_two_or_three_sentences(entry):
+def test_an_entry_says_what_is_true_and_stays_short(entry):
     truth, _ = entry[1].split("\n\n**Look at** ")
-    assert 2 <= len(truth.splitlines()) <= 3
+    assert 10 <= len(truth.split()) <= 100
 
 
 def test_an_entry_links_to_a_section_with_cells_and_to_a_statement(entry):

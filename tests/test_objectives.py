@@ -1,11 +1,12 @@
-"""The two bounds against literal formulas."""
+"""The two bounds against literal formulas, and what is no loss."""
+
+import math
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from vae_lib.checks.spot_the_bug import undetached
-from vae_lib.objectives import elbo, importance_weighted_bound
+from vae_lib.objectives import effective_beta, elbo, importance_weighted_bound
 
 
 @pytest.mark.equation("eq-elbo", "eq-estimator-b")
@@ -35,20 +36,6 @@ def test_importance_weighted_bound_of_one_sample_is_its_weight():
     assert torch.equal(importance_weighted_bound(log_w), log_w[0])
 
 
-def test_without_a_detach_the_weighted_objective_rewards_unequal_weights():
-    log_w = torch.randn(6, 1, dtype=torch.float64).mul(2).requires_grad_()
-    value = undetached(log_w)
-    weights = torch.softmax(log_w, 0)
-    unequal = (weights * (6 * weights).log()).sum()  # KL from equal weights
-    assert_close(value, importance_weighted_bound(log_w)[0] + unequal)
-    (grad,) = torch.autograd.grad(value, log_w, retain_graph=True)
-    assert_close(grad, (weights * (1 + log_w - value)).detach())
-    two = torch.tensor([[0.0], [-3.0]], requires_grad=True)
-    (grad,) = torch.autograd.grad(undetached(two), two)
-    assert_close(grad[1].item(), -0.088, atol=5e-4, rtol=0)
-    assert_close(torch.softmax(two, 0)[1].item(), 0.047, atol=5e-4, rtol=0)
-
-
 def test_shapes_that_do_not_match_are_refused(refuses):
     for log_p, kl in ((3, 4), ((2, 3), 2), (3, (1, 3)), ((2, 2, 3), 3), (3, ())):
         with refuses(ValueError, "expected", "got"):
@@ -56,3 +43,17 @@ def test_shapes_that_do_not_match_are_refused(refuses):
     for shape in ((0, 4), ()):
         with refuses(ValueError, "expected", "got"):
             importance_weighted_bound(torch.zeros(shape))
+
+
+def test_effective_beta_refuses_what_it_does_not_know(refuses):
+    sizes = {"batch_size": 4, "n_pixels": 6, "latent_dim": 2}
+    with refuses(ValueError, "expected a reduction among", "'none'"):
+        effective_beta("sum", "none", **sizes)
+    wrong = {
+        "batch_size >= 1, got 0": {"batch_size": 0},
+        "finite kl_weight > 0, got -1.0": {"kl_weight": -1.0},
+        "n_pixels to be a whole number, got inf": {"n_pixels": math.inf},
+    }
+    for said, change in wrong.items():
+        with refuses(ValueError, f"expected {said}"):
+            effective_beta("sum", "sum", **sizes | change)

@@ -72,7 +72,7 @@ def test_each_argument_has_help_of_one_sentence(command, help_of):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_example_of_the_help_is_sound(command, help_of):
     examples = re.findall(r"^  python -m vae_lib (.*)$", help_of(command), re.MULTILINE)
-    assert 1 <= len(examples) <= 3
+    assert examples
     for example in examples:
         assert make_parser().parse_args(shlex.split(example)).command == command
 

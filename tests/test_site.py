@@ -1,22 +1,18 @@
 """The built site is complete, self-contained and sound: run after `make book`."""
 
 import re
-from functools import cache
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from built_site import PAGES, anchors
 
 from tools.book import EXERCISES, NOTEBOOKS, ROOT, SITE
 
 pytestmark = pytest.mark.book
 
-SOURCES = [*(ROOT / "book").glob("*.md"), *NOTEBOOKS.rglob("*.ipynb")]
 MATHJAX = SITE / "_static" / "mathjax" / "LICENSE.txt"
-PAGES = sorted(
-    SITE / path.relative_to(ROOT).with_suffix(".html") for path in SOURCES
-) + [SITE / "genindex.html"]
 RAW_MARKUP = re.compile(
     r"\{(eq|numref|ref|doc|cite|term|prf:\w+)(:\w)?\}|:::|```\{|\]\("
 )
@@ -36,13 +32,6 @@ def path(request):
 def page(path):
     """Every page, read once for all tests: none of them changes it."""
     return BeautifulSoup(path.read_text("utf-8"), "html.parser")
-
-
-@cache
-def anchors(file):
-    """Every identifier on a page that a link may point to."""
-    page = BeautifulSoup(file.read_text("utf-8"), "html.parser")
-    return {element["id"] for element in page.find_all(id=True)}
 
 
 def test_start_page_leads_to_the_index():

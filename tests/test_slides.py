@@ -2,6 +2,7 @@
 
 import re
 
+import prose
 import pytest
 from playwright.sync_api import expect
 
@@ -47,9 +48,12 @@ def page(lecture, open_page):
     page.context.close()
 
 
-def test_lecture_fills_ninety_minutes_with_25_to_35_slides(page):
-    assert 25 <= page.evaluate("Reveal.getTotalSlides()") == len(MINUTES) <= 35
-    assert sum(MINUTES) == 90
+def test_every_slide_has_its_minutes_and_they_are_those_that_the_lecture_promises(page):
+    assert page.evaluate("Reveal.getTotalSlides()") == len(MINUTES)
+    assert all(0 < minutes <= 10 for minutes in MINUTES)
+    (promised,) = re.findall(r"[Oo]ne lecture of (\d+) minutes", LECTURE)
+    assert sum(MINUTES) == int(promised)
+    prose.says("instructors")("The slides take # minutes", sum(MINUTES))
 
 
 def test_every_slide_fits_the_screen(page):
@@ -59,9 +63,14 @@ def test_every_slide_fits_the_screen(page):
 
 
 def test_answers_wait_until_the_room_has_voted(page):
-    for title in ("A question to the room", "In three sentences"):
-        steps = page.locator(f"section:has(> h2:text-is('{title}')) li.fragment")
-        assert steps.count() == 3, title
+    """All items of a list that the lecture lets wait, one by one."""
+    votes = [slide for slide in LECTURE.split("\n## ") if " vote" in slide]
+    assert votes and all("{revealjs-fragments}" in slide for slide in votes)
+    lists = page.locator(".slides").locator("ul, ol").all()
+    waiting = [part for part in lists if part.locator("li.fragment").count()]
+    assert len(waiting) == LECTURE.count("{revealjs-fragments}") > 0
+    for part in waiting:
+        assert part.locator("li").count() == part.locator("li.fragment").count()
     assert page.evaluate("Reveal.getConfig().pdfSeparateFragments") is False
 
 
@@ -77,13 +86,13 @@ def test_pictures_are_there_and_described(page):
     pictures = page.eval_on_selector_all(
         ".slides img", "all => all.map(image => [image.naturalWidth, image.alt])"
     )
-    assert len(pictures) == sum("#" in n or "." in n[-4:] for n in NAMED) > 15
+    assert len(pictures) == sum("#" in n or "." in n[-4:] for n in NAMED) > 0
     assert all(width > 100 and 20 <= len(alt) <= 250 for width, alt in pictures)
 
 
 def test_formulas_and_figures_are_those_of_the_book(lecture, page):
     labels = [name for name in NAMED if name.startswith("eq-")]
-    assert page.locator(".slides div.math mjx-container").count() == len(labels) >= 10
+    assert page.locator(".slides div.math mjx-container").count() == len(labels) > 0
     assert "$$" not in LECTURE and "![" not in LECTURE  # nothing is typed again
     assert not slides.NAME.search(lecture.read_text("utf-8"))
 

@@ -1,10 +1,12 @@
 """Ways through the book: paths, terms, and links between page and notebook."""
 
 import re
+from typing import NamedTuple
 
 import nbformat
 import pytest
 from mdit_py_plugins.anchors.index import slugify
+from prose import minutes
 
 from tools.book import NOTEBOOKS, ROOT, all_equations
 
@@ -139,14 +141,14 @@ def rows_of_checks(page):
 @pytest.mark.parametrize("page", CHAPTERS, ids=stem)
 def test_theorem_and_the_section_that_checks_it_link_to_each_other(page):
     markdown = {slugify(h): m for h, m, _ in sections(NOTEBOOKS / f"{page.stem}.ipynb")}
-    n_rows = 0
+    found = False
     for row, labels, slugs in rows_of_checks(page):
         assert bool(slugs) == ("notebook" in row), row
-        n_rows += bool(slugs)
+        found |= bool(slugs)
         for slug in slugs:
             back = {label for _, label in labels_linked(markdown[slug])}
             assert labels <= back, (slug, labels - back)
-    assert n_rows >= 3
+    assert found, "no row names a section of the notebook"
 
 
 @pytest.mark.parametrize("page", CHAPTERS, ids=stem)
@@ -175,14 +177,6 @@ def test_a_notebook_ends_with_the_way_back_and_a_next_step(path):
     assert all((ROOT / "book" / f"{page}.md").exists() for page in pages)
 
 
-def minutes(name):
-    """Minutes that a chapter or an appendix states for itself, and for its notebook."""
-    page = (ROOT / "book" / f"{name}.md").read_text("utf-8")
-    stated = re.search(r"\*\*Time\*\*: (\d+) minutes(.*)", page)
-    notebook = re.search(r"then (\d+) for the \[notebook\]", stated[2])
-    return int(stated[1]), int(notebook[1]) if notebook else None
-
-
 def section_words(target):
     """Words, a formula counting as one, of a section of a page."""
     name, _, slug = target.partition("#")
@@ -192,37 +186,52 @@ def section_words(target):
     return len(re.findall(r"[\w'-]+", re.sub(r"\]\([^)]*\)|\{[^}]*\}", "", text)))
 
 
+class Way(NamedTuple):
+    """A card of the index that tells what to read in which order."""
+
+    title: str
+    minutes: int  # in all
+    text: str
+    lines: list[str]  # of its list
+
+
 def ways():
-    """(title, minutes in all, lines of its list) of each way on the index."""
     index = (ROOT / "book" / "index.md").read_text("utf-8")
     card = r"(?sm)\{grid-item-card\} ([^\n:]+):(?: (\d+) h)?(?: (\d+) min)?\n(.*?)^:"
     for title, hours, rest, body in re.findall(card, index):
-        total = 60 * int(hours or 0) + int(rest or 0)
-        yield title, total, re.findall(r"\n\d+\. (.*)", body)
+        text, *lines = re.split(r"\n\d+\. ", body)
+        yield Way(title, 60 * int(hours or 0) + int(rest or 0), text, lines)
 
 
-def test_index_offers_four_ways_and_their_minutes_add_up():
-    found = list(ways())
-    assert [title for title, _, _ in found] == [
-        "Just the idea",
-        "The mathematics",
-        "The code",
-        "A two-week course",
-    ]
-    assert found[0][1] == 30 and len(found[3][2]) == 10
-    for title, total, lines in found:
-        steps = [int(m) for line in lines for m in re.findall(r"(\d+)&nbsp;min", line)]
-        assert sum(steps) == total, f"{title}: {sum(steps)} minutes"
+WAYS = list(ways())
+NAMES_OF_NUMBERS = (
+    "One Two Three Four Five Six Seven Eight Nine Ten Eleven Twelve".split()
+)
 
 
-@pytest.mark.parametrize("way", range(4))
+def test_the_shortest_way_of_the_index_takes_half_an_hour_at_most():
+    assert min(way.minutes for way in WAYS) <= 30
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.title)
+def test_a_way_says_what_for_and_its_steps_add_up(way):
+    assert "Afterwards you can " in way.text or "afterwards you can " in way.text
+    steps = [int(m) for line in way.lines for m in re.findall(r"(\d+)&nbsp;min", line)]
+    assert sum(steps) == way.minutes, f"{sum(steps)} minutes"
+    if days := re.search(r"(\w+) days", way.text):
+        assert NAMES_OF_NUMBERS.index(days[1]) + 1 == len(way.lines)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.title)
 def test_a_way_states_the_minutes_that_its_pages_state(way):
-    title, _, lines = list(ways())[way]
-    for step in (step for line in lines for step in line.split("min, and ")):
+    for step in (step for line in way.lines for step in line.split("min, and ")):
         said = int(re.search(r", (\d+)", step)[1])
         target = re.search(r"\]\(([^)]+)\)|`[^<]+<([\w-]+)>`", step)
-        if target[2]:
-            assert target[2] == "live-latent-explorer" and said == 5
+        if target[2]:  # a figure to play with, which states no time
+            assert any(
+                f":name: {target[2]}\n" in p.read_text("utf-8") for p in CHAPTERS
+            )
+            assert 0 < said <= 10, step
         elif target[1].startswith("../notebooks/"):
             name, _, section = (
                 target[1].removeprefix("../notebooks/").partition(".ipynb")
@@ -234,7 +243,7 @@ def test_a_way_states_the_minutes_that_its_pages_state(way):
             assert 40 <= section_words(target[1]) / said <= 150, step
         else:
             page, notebook = minutes(target[1].removesuffix(".md"))
-            with_notebook = title.endswith("course")
+            with_notebook = "then its notebook" in way.text
             assert said == page + with_notebook * (notebook or 0), step
 
 

@@ -177,14 +177,14 @@ def run_cells(notebooks: dict, code: str, folder: Path, site: Path) -> None:
 
 
 def test_a_notebook_starts_anywhere_with_the_wheel(site, tmp_path):
-    assert len(PATHS) >= 12
+    assert PATHS
     run_cells({p.stem: start(p) for p in PATHS}, THE_START, tmp_path, site)
 
 
 def test_a_students_notebook_runs_to_its_first_stub(site, tmp_path):
     """There a check asks for an answer."""
     editions = {p.stem: student_edition(nbformat.read(p, 4)) for p in EXERCISE_PATHS}
-    assert len(editions) >= 13
+    assert editions
     cells = {name: code_cells(edition) for name, edition in editions.items()}
     run_cells(cells, TO_THE_FIRST_STUB, tmp_path, site)
 

@@ -2,6 +2,7 @@
 
 import re
 import string
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ LIBRARY = ROOT / "vae_lib"
 BUILD = ROOT / "_build"
 SITE = BUILD / "html"
 
+DERIVATIONS = "The derivations"  # the part whose chapters train nothing
 TIME = re.compile(r"^\*\*Time\*\*: (\d+) minutes(?:.*?, then (\d+) for)?", re.M)
 FIGURE = re.compile(r"^```\{figure\} _static/(\S+)\n(?::.*\n)*?:alt: (.+)$", re.M)
 # The line of an exercise of a page that follows its name.
@@ -100,6 +102,13 @@ def chapter_pages() -> list[Path]:
     return sorted(BOOK.glob("[0-9]*.md"))
 
 
+def derivations() -> list[Path]:
+    """The notebooks that must yield every output again: those of this part."""
+    numbers = parts()[DERIVATIONS]
+    pages = [page for page in chapter_pages() if int(page.stem[:2]) in numbers]
+    return [NOTEBOOKS / f"{page.stem}.ipynb" for page in pages]
+
+
 def title(page: str) -> str:
     """Number and title of a chapter."""
     source = (BOOK / f"{page}.md").read_text("utf-8")
@@ -171,6 +180,24 @@ def reduced(needed: dict[int, set[int]]) -> dict[int, set[int]]:
     }
 
 
+def map_in_words() -> str:
+    """What the map of the chapters shows, for those who do not see it."""
+    alike = {}
+    for chapter, needed in reduced(needs()).items():
+        if needed:
+            alike.setdefault(tuple(sorted(needed)), []).append(chapter)
+    told = [
+        f"{listed(chapters)} need{'s' * (len(chapters) == 1)} {listed(needed)}"
+        for needed, chapters in alike.items()
+    ]
+    return f"Boxes for the chapters, joined by arrows. Chapter {'; '.join(told)}."
+
+
+def listed(numbers: Iterable[int]) -> str:
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def exercises(notebook: NotebookNode) -> list[dict[str, str]]:
     """Title, aim, level, minutes and points of each exercise of a notebook."""
     found = []
@@ -202,3 +229,17 @@ def chapters() -> dict[str, Chapter]:
             sum(int(exercise["Points"]) for exercise in in_code),
         )
     return found
+
+
+def gaps() -> list[str]:
+    """What is still to be written: every TODO in the sources, with its place."""
+    paths = [ROOT / "README.md", BOOK / "index.md", *chapter_pages()]
+    paths += [*sorted(NOTEBOOKS.rglob("*.ipynb")), *sorted(LIBRARY.rglob("*.py"))]
+    for folder in ("answers", "chapters"):
+        paths += sorted((ROOT / "tests" / folder).glob("*.py"))
+    return [
+        f"{path.relative_to(ROOT).as_posix()}:{number}: {found[0]}"
+        for path in paths
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if (found := re.search(r"\bTODO\b.{,60}", line))
+    ]

@@ -1,9 +1,16 @@
 """Draw the pages' figures into book/_static, each from one function below.
 
-python -m tools.diagrams
+    python -m tools.diagrams [NAME ...]     concept-map.svg, say; default: all
+
+The words that describe the concept map are written into the index, too.
 """
 
+import argparse
+import re
 import sys
+import textwrap
+from collections.abc import Iterable
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,7 +22,8 @@ from PIL import Image
 from torch import Tensor
 from torch.distributions import Normal
 
-from tools.book import STATIC, needs, parts, reduced
+from tools.book import BOOK, STATIC, chapter_pages, map_in_words, needs, parts, reduced
+from tools.book import title as numbered_title
 from vae_lib.checkpoints import load_pretrained
 from vae_lib.distributions import gaussian_kl
 
@@ -255,6 +263,7 @@ def vae_architecture() -> Figure:
 
 
 # The chapters on the concept map: what stands in the box, and where its centre is.
+# A chapter that has no place here stands in a column at the right.
 CHAPTERS = {
     1: ("Latent\nvariables", 16, 60),
     2: ("KL\ndivergence", 44, 60),
@@ -269,22 +278,33 @@ CHAPTERS = {
     11: ("Applications", 7, 4.5),
     12: ("Scaling up", 53, 4.5),
 }
-FILLS = ("#dbe9f6", "#fbe3cf", "#dcefdc", "#e9e0f2")  # one for each part of the book
+ROWS = 5  # of the column at the right; a sixth chapter begins another one
+# One for each part of the book, and again from the first.
+FILLS = ("#dbe9f6", "#fbe3cf", "#dcefdc", "#e9e0f2", "#f6d9de", "#e6e4cf")
 
 
 def concept_map() -> Figure:
     """The index: the chapters, and which ones each of them needs."""
-    fig, ax = _canvas(6, 6.9)
+    places = CHAPTERS | places_at_the_right()
+    n_new = len(places) - len(CHAPTERS)
+    n_columns = max(-(-n_new // ROWS), len(parts()) > 4)  # the key needs one, too
+    fig, ax = _canvas(6 + 2 * n_columns, 6.9)
     for chapter, needed in reduced(needs()).items():
-        _, x, y = CHAPTERS[chapter]
+        _, x, y = places[chapter]
         for other in needed:
-            _, start, top = CHAPTERS[other]
+            _, start, top = places[other]
             # An arrow ends on the side of the box that it comes from.
-            end = x + (start - x) * 0.12
-            _arrow(ax, (start + (x - start) * 0.12, top - 4), (end, y + 4))
-    for (part, chapters), fill in zip(parts().items(), FILLS, strict=True):
+            if chapter in CHAPTERS:
+                end = x + (start - x) * 0.12
+                _arrow(ax, (start + (x - start) * 0.12, top - 4), (end, y + 4))
+            elif start < x:  # from the lowest row past its neighbours
+                side = (start, top + 4) if top < 10 else (start + 5.5, top)
+                _arrow(ax, side, (x - 5.5, y))
+            else:  # around the boxes between
+                _arrow(ax, (start + 5.5, top), (x + 5.5, y), bend=-0.3)
+    for (part, chapters), fill in zip(parts().items(), cycle(FILLS), strict=False):
         for chapter in chapters:
-            name, x, y = CHAPTERS[chapter]
+            name, x, y = places[chapter]
             text = f"{chapter}\n{name}"
             _text_box(ax, x, y, text, width=11, height=8, fill=fill, fontsize=10)
         column, row = divmod(list(parts()).index(part), 2)
@@ -292,6 +312,20 @@ def concept_map() -> Figure:
         ax.add_patch(Rectangle(place, 1.4, 1.2, facecolor=fill, edgecolor=INK))
         ax.text(place[0] + 2.2, place[1], part, va="bottom", fontsize=9)
     return fig
+
+
+def places_at_the_right() -> dict[int, tuple[str, float, float]]:
+    """Boxes as in CHAPTERS for the chapters that are not there."""
+    stems = {int(page.stem[:2]): page.stem for page in chapter_pages()}
+    found = {}
+    new = sorted(set(stems) - set(CHAPTERS))
+    for i, chapter in enumerate(new):
+        words = numbered_title(stems[chapter]).partition(" ")[2]
+        name = "\n".join(textwrap.wrap(words, 13, max_lines=2, placeholder=" …"))
+        column, row = divmod(i, ROWS)
+        height = min(ROWS, len(new) - ROWS * column)  # it stands level with chapter 7
+        found[chapter] = (name, 68 + 20 * column, 18 + 10.5 * (height - 1 - row))
+    return found
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
@@ -334,10 +368,17 @@ def _text_box(
 
 
 def _arrow(
-    ax: Axes, start: tuple, end: tuple, *, color: str = INK, dashed: bool = False
+    ax: Axes,
+    start: tuple,
+    end: tuple,
+    *,
+    color: str = INK,
+    dashed: bool = False,
+    bend: float = 0,
 ) -> None:
     style = {"arrowstyle": "-|>", "color": color, "linewidth": 1.2, "shrinkA": 0}
     style |= {"shrinkB": 0, "linestyle": "--" if dashed else "-"}
+    style |= {"connectionstyle": f"arc3,rad={bend}"} if bend else {}
     ax.annotate("", end, start, arrowprops=style)
 
 
@@ -383,16 +424,17 @@ FIGURES = {
 }
 
 
-def draw(folder: Path = STATIC) -> None:
-    """Write every figure into this folder."""
-    for name, figure in FIGURES.items():
+def draw(folder: Path = STATIC, names: Iterable[str] = FIGURES) -> None:
+    """Write the figures of these names into this folder."""
+    for name in names:
         with plt.rc_context(STYLE):
-            fig = figure()
+            fig = FIGURES[name]()
             # Without stamps a file depends on this code alone.
             stamps = ("Date", "Creator") if name.endswith("svg") else ("Software",)
             fig.savefig(folder / name, metadata=dict.fromkeys(stamps))
         plt.close(fig)
-    few_greys(folder / "cover.png")
+        if name == "cover.png":
+            few_greys(folder / name)
 
 
 def few_greys(path: Path) -> None:
@@ -401,5 +443,24 @@ def few_greys(path: Path) -> None:
     picture.save(path, optimize=True)
 
 
+def describe() -> None:
+    """Say on the index what the concept map shows."""
+    index = BOOK / "index.md"
+    alt = r"(_static/concept-map\.svg\n(?::.*\n)*?:alt: ).*"
+    text, words = index.read_text("utf-8"), map_in_words()
+    index.write_text(re.sub(alt, lambda found: found[1] + words, text), "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FIGURES))
+    names = parser.parse_args().names
+    if unknown := set(names) - set(FIGURES):
+        known = ", ".join(FIGURES)
+        parser.error(f"expected names among {known}, got {unknown.pop()!r}")
+    draw(names=names or FIGURES)
+    describe()
+
+
 if __name__ == "__main__":
-    sys.exit(draw())
+    sys.exit(main())

@@ -5,6 +5,7 @@ A notebook is stale when the code that made its outputs has changed: its own cod
 docstrings left out. A hash of both is kept in the notebook's metadata.
 
     python -m tools.notebooks [--all] [notebooks/NN-slug.ipynb ...]
+    python -m tools.notebooks --list exact|other      executes none, for make execute
 """
 
 import argparse
@@ -21,7 +22,7 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
-from tools.book import EXERCISES, LIBRARY, NOTEBOOKS, ROOT
+from tools.book import EXERCISES, LIBRARY, NOTEBOOKS, ROOT, derivations
 
 # Of each kernel: outputs without bars, and the same bits however many cores there are.
 CALM = {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
@@ -143,10 +144,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Execute stale notebooks.")
     parser.add_argument("paths", nargs="*", type=Path, help="default: all of them")
     parser.add_argument("--all", action="store_true", help="also those up to date")
+    about = "print those that yield the same bits anywhere, or the other ones"
+    parser.add_argument("--list", choices=["exact", "other"], help=about)
     arguments = parser.parse_args()
     paths = [path.resolve() for path in arguments.paths]
-    every = [*NOTEBOOKS.glob("*.ipynb"), *EXERCISES.glob("*.ipynb")]
-    for path in paths or sorted(every):
+    every = sorted([*NOTEBOOKS.glob("*.ipynb"), *EXERCISES.glob("*.ipynb")])
+    if arguments.list:
+        exact = set(derivations())
+        wanted = [p for p in every if (p in exact) == (arguments.list == "exact")]
+        print(*(path.relative_to(ROOT) for path in wanted))
+        return
+    for path in paths or every:
         if arguments.all or is_stale(path):
             execute(path)
         else:

@@ -94,7 +94,7 @@ def cells() -> dict[str, list[str]]:
 def tests() -> dict[str, list[str]]:
     """By label, the tests whose `equation` mark names it, under their files."""
     found = Grouped()
-    for path in sorted((ROOT / "tests").glob("test_*.py")):
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for node in ast.parse(path.read_text("utf-8")).body:
             for mark in getattr(node, "decorator_list", []):
                 if ast.unparse(mark).startswith("pytest.mark.equation("):

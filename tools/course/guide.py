@@ -7,13 +7,16 @@ points those of the pages and of notebooks/exercises. In instructors.template.md
 {{chapters}}                       is the table of all chapters
 {{row LABEL | 03 04 | 04 | AIM}}   is a row of a plan: chapters to read, exercises, aim
 {{sum}}                            is the last row of that plan
+{{rest}}                           names the chapters that the plan does not read
+:alt: {{map}}                      describes the concept map
 """
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from tools.book import BOOK, Chapter, chapters, needs
+from tools.book import BOOK, Chapter, chapters, map_in_words, needs
 
 PAGE = BOOK / "instructors.md"
 TEMPLATE = Path(__file__).with_name("instructors.template.md")
@@ -21,17 +24,22 @@ TEMPLATE = Path(__file__).with_name("instructors.template.md")
 
 def filled(template: str) -> str:
     """The template with all that stands in double braces."""
-    known, lines, rows = chapters(), [], []
+    known, lines, rows, seen = chapters(), [], [], []
     for line in template.splitlines():
         if line == "{{chapters}}":
             lines += table(known)
         elif line == "{{sum}}":
             lines.append("| together | | | " + " | ".join(sums(rows)) + " |")
         elif line.startswith("|---"):
-            lines, rows = [*lines, line], []
+            lines, rows, seen = [*lines, line], [], []
+        elif line == "{{rest}}":
+            lines += rest(chapter for chapter in known.values() if chapter not in seen)
+        elif line == ":alt: {{map}}":
+            lines.append(f":alt: {map_in_words()}")
         elif row := re.fullmatch(r"\{\{row (.+)\}\}", line):
             label, read, work, aim = (part.strip() for part in row[1].split("|"))
             read, work = ([known[n] for n in part.split()] for part in (read, work))
+            seen += read
             minutes = sum(sum(chapter.reading) for chapter in read)
             exercises = sum(sum(chapter.theory + chapter.code) for chapter in work)
             rows.append((minutes, exercises, sum(chapter.points for chapter in work)))
@@ -41,6 +49,12 @@ def filled(template: str) -> str:
         else:
             lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+def rest(chapters: Iterable[Chapter]) -> list[str]:
+    """A sentence on the numbered ones of these chapters, if there are any."""
+    links = [chapter.link for chapter in chapters if chapter.number]
+    return ["", f"Chapters left for the curious: {', '.join(links)}."] if links else []
 
 
 def sums(rows: list[tuple[int, ...]]) -> list[str]:

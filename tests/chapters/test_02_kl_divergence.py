@@ -3,8 +3,8 @@
 import math
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
+import prose
 import pytest
 import sympy as sp
 import torch
@@ -22,7 +22,7 @@ from torch.testing import assert_close
 from vae_lib import symbolic
 from vae_lib.distributions import gaussian_kl, gaussian_log_prob, reparameterize
 
-PAGE = Path(__file__).resolve().parent.parent / "book" / "02-kl-divergence.md"
+says = prose.says("02-kl-divergence")
 Z = torch.linspace(-25, 25, 10_001, dtype=torch.float64)
 EXACT = {"rtol": 0, "atol": 1e-10}
 
@@ -302,54 +302,40 @@ def test_reverse_fit_by_independent_coordinates_is_too_narrow():
 
 @pytest.mark.book
 def test_numbers_in_the_text_are_right():
-    body = PAGE.read_text("utf-8")
-
-    def quoted(sentence: str, value: float, printed: str):
-        assert sentence in body and printed in sentence, sentence
-        digits = len(printed.partition(".")[2])
-        assert f"{value:.{digits}f}" == printed, (printed, float(value))
-
     narrow, wide = bell(0, 1), bell(0, 2)
-    quoted("$1/\\log 2 \\approx 1.44$ bits", 1 / math.log(2), "1.44")
-    both = "that is 0.318 and 0.807 nats."
-    quoted(both, kl(narrow, wide), "0.318")
-    quoted(both, kl(wide, narrow), "0.807")
+    says("$1/\\log 2 \\approx #$ bits", 1 / math.log(2))
+    both = kl(narrow, wide), kl(wide, narrow)
+    says("that is # and # nats", *both)
+    says("# nats in one direction, #", *both)
     edge = torch.tensor(8 / 3 * math.log(2)).sqrt()
-    tail = 2 * Normal(0.0, 1.0).cdf(-edge)
-    quoted("as soon as $\\lvert z\\rvert > 1.36$", edge, "1.36")
-    quoted("this happens with probability 0.17.", tail, "0.17")
-    quoted("is true costs 0.318 nats", kl(narrow, wide), "0.318")
-    quoted("is true costs 0.807 nats", kl(wide, narrow), "0.807")
+    says("as soon as $\\lvert z\\rvert > #$", edge)
+    says("this happens with probability #", 2 * Normal(0.0, 1.0).cdf(-edge))
+    says("narrow one is true costs #", both[0])
+    says("wide one is true costs #", both[1])
 
     zero, (mean, std) = len(Z) // 2, reverse_fit()
     reverse = bell(mean, std)
-    variance = mean_under(TARGET, Z**2)
-    quoted("$0.36 + 4 = 4.36$", variance, "4.36")
-    at_zero = "its density is 0.191, while the target's is 0.0026"
-    quoted(at_zero, FORWARD[zero].exp(), "0.191")
-    quoted(at_zero, TARGET[zero].exp(), "0.0026")
-    ratio = (FORWARD - TARGET)[zero].exp()
-    quoted("the fit is about 74 times too large", ratio, "74")
-    minima = "two equally good minima, $\\mathcal N(\\pm 1.997, 0.605^2)$"
-    quoted(minima, mean, "1.997")
-    quoted(minima, std, "0.605")
-    third = "$\\mathcal N(0, 1.79^2)$, which is a local one only: its value is 1.138"
-    quoted(third, kl(bell(0, 1.79), TARGET), "1.138")
-    row = "| forward: $\\mathcal N(0, 4.36)$ | 0.555 | 1.273 |"
-    quoted(row, kl(TARGET, FORWARD), "0.555")
-    quoted(row, kl(FORWARD, TARGET), "1.273")
-    row = "| reverse: $\\mathcal N(1.997, 0.605^2)$, unrounded | 10.23 | 0.692 |"
-    quoted(row, kl(TARGET, reverse), "10.23")
-    quoted(row, kl(reverse, TARGET), "0.692")
-    quoted("is charged 10.23 nats", kl(TARGET, reverse), "10.23")
-    quoted("$\\log 2 \\approx 0.693$", math.log(2), "0.693")
-    quoted("$1/\\Lambda_{jj} = 1 - 0.9^2 = 0.19$", 1 - 0.9**2, "0.19")
-    assert "less than half of the true standard deviation" in body
-    assert math.sqrt(0.19) < 0.5
-    quoted("charges $\\log 2 \\approx 0.69$ nats", math.log(2), "0.69")
-    quoted("$\\log 100 \\approx 4.61$ nats", math.log(100), "4.61")
-    quoted("$-\\log 0.7 \\approx 0.357$ nats", -math.log(0.7), "0.357")
-    quoted("$-\\log 0.3$, which is 1.204 nats", -math.log(0.3), "1.204")
+    says("$0.36 + 4 = #$", mean_under(TARGET, Z**2))
+    says("its density is #", FORWARD[zero].exp())
+    says("while the target's is #", TARGET[zero].exp())
+    says("the fit is about # times", (FORWARD - TARGET)[zero].exp())
+    says("minima, $\\mathcal N(\\pm #, #^2)$", mean, std)
+    width = says("end in a third minimum, near $\\mathcal N(0, #^2)$")
+    says("only: its value is #", kl(bell(0, width), TARGET))
+    forward = kl(TARGET, FORWARD), kl(FORWARD, TARGET)
+    says("| forward: $\\mathcal N(0, 4.36)$ | # | # |", *forward)
+    says("and their divergence is # nats", forward[0])
+    other = kl(TARGET, reverse), kl(reverse, TARGET)
+    row = "| reverse: $\\mathcal N(#, #^2)$, unrounded | # | # |"
+    says(row, mean, std, *other)
+    says("is charged # nats", other[0])
+    says("$\\log 2 \\approx #$, and", math.log(2))
+    variance = says("$1/\\Lambda_{jj} = 1 - 0.9^2 = #$")
+    assert math.isclose(variance, 1 - 0.9**2) and math.sqrt(variance) < 0.5
+    says("charges $\\log 2 \\approx #$ nats", math.log(2))
+    says("$\\log 100 \\approx #$ nats", math.log(100))
+    says("$-\\log 0.7 \\approx #$ nats", -math.log(0.7))
+    says("$-\\log 0.3$, which is # nats", -math.log(0.3))
 
 
 def test_divergence_of_pairs_is_that_of_one_and_of_the_other_given_it():

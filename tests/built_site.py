@@ -1,0 +1,20 @@
+"""What `make book` has built: its pages, and the places on them that links name."""
+
+from functools import cache
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+
+from tools.book import BOOK, NOTEBOOKS, ROOT, SITE
+
+SOURCES = [*BOOK.glob("*.md"), *NOTEBOOKS.rglob("*.ipynb")]
+PAGES = sorted(
+    SITE / path.relative_to(ROOT).with_suffix(".html") for path in SOURCES
+) + [SITE / "genindex.html"]
+
+
+@cache
+def anchors(file: Path) -> set[str]:
+    """Every identifier on a page that a link may point to."""
+    page = BeautifulSoup(file.read_text("utf-8"), "html.parser")
+    return {element["id"] for element in page.find_all(id=True)}
