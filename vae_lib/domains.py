@@ -13,6 +13,7 @@ from torch import Tensor
 
 TOO_MANY = 2**32  # far from the limit of torch's 64 bits
 MOST = sys.float_info.max
+NUMBERS = (int, float)  # in a tuple: torch 2.7 cannot compile int | float
 DTYPES = (torch.float32, torch.float64)  # in shorter ones Adam's steps round to zero
 
 
@@ -73,7 +74,7 @@ def number(
     limit = limit if above is None else f" > {above:g}"
     expected = f"finite {name}{limit}" + (f" or {or_else}" if or_else else "")
     found = plain(value)
-    sort = isinstance(found, int | float) and not isinstance(found, bool)
+    sort = isinstance(found, NUMBERS) and not isinstance(found, bool)
     require(sort, f"{expected}, a number", found)
     sound = abs(found) <= MOST and (least is None or found >= least)
     require(sound and (above is None or found > above), expected, found)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tools.book import BUILD
+from tools.records import densities
 from vae_lib import recipes
 from vae_lib.checkpoints import load, write_atomically
 from vae_lib.data import binarize, load_mnist
@@ -287,6 +288,7 @@ OTHERS = {
     "loss-scale": run_loss_scale,
     "binarizations": run_binarizations,
     "likelihoods": run_likelihoods,
+    "code-densities": lambda: write_record("code-densities", {"runs": densities.run()}),
 }
 
 

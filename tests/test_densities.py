@@ -1,0 +1,41 @@
+"""What the study of fitted densities measures, on cases whose answer is known."""
+
+import torch
+
+from tools.records import densities
+from vae_lib.autoencoder import AutoEncoder
+from vae_lib.models import VAE, VAEConfig
+
+NEAR = {"rtol": 0, "atol": 0.05}
+CONFIG = VAEConfig(latent_dim=2, hidden_dims=(4,), n_pixels=6)
+
+
+def test_the_share_is_that_of_the_commonest_among_the_ten_nearest():
+    known = torch.arange(20.0)[:, None].expand(20, 6)
+    kinds = torch.tensor([0] * 10 + [1] * 10)
+    images = torch.tensor([0.0, 19.0, 9.4])[:, None].expand(3, 6)
+    shares = densities.share_of_one_kind(images, known, kinds)
+    torch.testing.assert_close(shares, torch.tensor([1.0, 1.0, 0.5]))
+
+
+def test_a_gap_is_farther_from_all_codes_than_held_out_codes_are():
+    codes, held_out = torch.zeros(1, 2), torch.rand(1000, 2) / 2
+    draws = torch.tensor([[0.0, 0.0], [0.1, 0.1], [3.0, 0.0], [0.0, -9.0]])
+    assert densities.share_in_a_gap(draws, codes, held_out) == 0.5
+
+
+def test_a_mixture_has_the_places_and_weights_of_its_codes():
+    codes = torch.cat([torch.randn(3000, 2) / 9 + 5, torch.randn(1000, 2) / 9 - 5])
+    draws = densities.mixture(codes, 2, seed=0)
+    right = draws[:, 0] > 0
+    assert abs(right.float().mean() - 0.75) < 0.05
+    torch.testing.assert_close(draws[right].mean(0), torch.full((2,), 5.0), **NEAR)
+    torch.testing.assert_close(draws[~right].mean(0), torch.full((2,), -5.0), **NEAR)
+
+
+def test_only_a_model_that_draws_has_codes_that_differ_from_their_means():
+    x = torch.rand(5, 6)
+    for kind in (VAE, AutoEncoder):
+        model = kind(CONFIG).requires_grad_(False)
+        codes = densities.drawn_codes(model, x)
+        assert torch.equal(codes, model.encode(x)[0]) != model.draws_z
