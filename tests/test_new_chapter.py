@@ -10,9 +10,12 @@ import pytest
 import yaml
 
 from tools import new_chapter
-from tools.book import ROOT, parts
+from tools.book import ROOT, chapter_pages, parts
 
-WORDS = ("13", "toy-chapter", "A toy", "")
+LAST = chapter_pages()[-1].stem
+NEXT = str(int(LAST[:2]) + 1)  # whatever chapters the book has gained since
+WORDS = (NEXT, f"toy-{NEXT}", f"A toy {NEXT}", "")
+STEM, PART = f"{NEXT}-toy-{NEXT}", f"Toys {NEXT}: more & more"
 TOC = (ROOT / "_toc.yml").read_text("utf-8")
 
 
@@ -44,25 +47,25 @@ def test_a_refusal_ends_with_2_and_writes_nothing(capsys, monkeypatch):
     assert not out and err.count("\n") == 1 and "07-vae" in err
 
 
-@pytest.mark.parametrize("number", ["13", "19", "99"])
+@pytest.mark.parametrize("number", [NEXT, "98", "99"])
 def test_words_that_can_be_are_taken(number):
     last = list(parts())[-1]
-    for part in ("", last, "Beyond images: flows & more"):
-        assert not new_chapter.fault(number, "toy-chapter", "What's next?", part)
+    for part in ("", last, PART):
+        assert not new_chapter.fault(number, WORDS[1], "What's next?", part)
 
 
-@pytest.mark.parametrize("part", ["", "Beyond images", "What's new: flows"])
+@pytest.mark.parametrize("part", ["", PART, "What's new: flows"])
 def test_the_chapter_follows_the_last_one_in_the_part_that_is_asked_for(part):
     before = yaml.safe_load(TOC)["parts"]
-    after = yaml.safe_load(new_chapter.in_toc(TOC, "13-toy", part))["parts"]
+    after = yaml.safe_load(new_chapter.in_toc(TOC, STEM, part))["parts"]
     files = [c["file"] for p in after for c in p["chapters"]]
-    assert files[files.index("book/13-toy") - 1] == "book/12-scaling-up"
+    assert files[files.index(f"book/{STEM}") - 1] == f"book/{LAST}"
     captions = [p["caption"] for p in after]
     named = part or list(parts())[-1]
-    (home,) = [p for p in after if "book/13-toy" in [c["file"] for c in p["chapters"]]]
+    (home,) = [p for p in after if f"book/{STEM}" in [c["file"] for c in p["chapters"]]]
     assert home["caption"] == named and captions.count(named) == 1
     for p in after:  # and all the rest is as it was
-        p["chapters"] = [c for c in p["chapters"] if c["file"] != "book/13-toy"]
+        p["chapters"] = [c for c in p["chapters"] if c["file"] != f"book/{STEM}"]
     assert [p for p in after if p["chapters"]] == before
 
 
@@ -72,7 +75,7 @@ def copy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("copy") / "book"
     left = shutil.ignore_patterns("_build", ".*", "__pycache__")
     shutil.copytree(ROOT, folder, ignore=left)
-    words = ["--part=Beyond images", "--", "13", "toy-chapter", "A toy"]
+    words = ["--part=Toys", "--", *WORDS[:3]]
     done = run(folder, "tools.new_chapter", *words)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
@@ -95,7 +98,7 @@ def test_a_new_chapter_passes_every_test_but_that_of_its_gaps(copy):
     folder, _ = copy
     names = ("book", "notebooks", "ways", "exercises", "checks", "instructors")
     files = [f"tests/test_{name}.py" for name in names]
-    files.append("tests/chapters/test_13_toy_chapter.py")
+    files.append(f"tests/chapters/test_{NEXT}_toy_{NEXT}.py")
     # Those of the chapter and of the sources; whether all is fresh is no matter here.
     mine = "(toy or test_book or test_instructors or test_ways) and not configure"
     mine += " and not button"
@@ -103,6 +106,9 @@ def test_a_new_chapter_passes_every_test_but_that_of_its_gaps(copy):
     failed = re.findall(r"^FAILED \S+::(\w+)", done.stdout, re.M)
     gaps = "test_nothing_that_is_still_to_be_written_is_left"
     assert failed == [gaps], done.stdout[-3000:]
+    again = ("-m", "not long", "tests/test_new_chapter.py")  # for the next chapter
+    done = run(folder, "pytest", "-q", "-p", "no:cacheprovider", *again)
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 @pytest.mark.book
@@ -114,4 +120,4 @@ def test_a_new_chapter_is_in_the_normal_form_and_says_what_it_lacks(copy):
     for line in said.splitlines():
         if found := re.match(r"(?:written|changed) (\S+)$", line):
             assert (folder / found[1]).exists()
-    assert "book/13-toy-chapter.md:" in said and "README.md:" in said
+    assert f"book/{STEM}.md:" in said and "README.md:" in said
