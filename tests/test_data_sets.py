@@ -170,6 +170,12 @@ def pipe(path):
     return path
 
 
+def half_split(path):
+    """Else "train" would pass for a label."""
+    folder(path / "train", LEVELS, KINDS)
+    return path
+
+
 WHOLE = png(LEVELS[0])
 NO_FOLDER = {
     "empty": (empty, "expected pictures (.bmp, "),
@@ -192,6 +198,7 @@ NO_FOLDER = {
     ),
     "a strange test": (strange_test, "expected the labels of"),
     "a test without": (unlabelled_test, "expected labels in"),
+    "a split alone": (half_split, "or neither, got 'one of them in"),
     "too few": (lambda path: folder(path, LEVELS[:9]), "at least 10 images in"),
 }
 

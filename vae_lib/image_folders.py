@@ -26,15 +26,19 @@ def read_folder(folder: Path) -> tuple[dict[str, ImageSet], Shape]:
 
     All pictures have one size and are grey or RGB. Where they lie in folders, the
     first folder's name is their label, and labels are numbers in the order of names.
-    If there are folders ``train`` and ``test``, these are the two splits; else every
-    tenth image, in the order of names, is kept for the test. Names that begin with a
+    If there are folders ``train`` and ``test``, these are the two splits, and one of
+    them alone is refused; else every tenth image, in the order of names, is kept for
+    the test. Names that begin with a
     dot, and files that are no pictures by their suffix, are left out.
 
     Raises ValueError if pictures differ in size or colour, or some have labels and
     others none; OSError if one cannot be read.
     """
     parts = [folder / "train", folder / "test"]
-    if all(part.is_dir() for part in parts):
+    there = [part.is_dir() for part in parts]
+    alone = f"{parts[0]} and {parts[1]}, or neither"
+    require(there[0] == there[1], alone, f"one of them in {folder}")
+    if all(there):
         found = [pictures_in(part) for part in parts]
     else:
         found = [pictures_in(folder)]
