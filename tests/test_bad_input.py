@@ -22,6 +22,7 @@ import pytest
 import torch
 
 from vae_lib import data
+from vae_lib.animals import load_animals
 from vae_lib.checkpoints import PRETRAINED, load, load_pretrained, save
 from vae_lib.containers import pack
 from vae_lib.data import load_fashion_mnist, load_mnist
@@ -159,11 +160,12 @@ def test_the_command_line_lists_the_names_it_knows_and_the_closest(
         (lambda: load_pretrained("mnist-3d"), PRETRAINED),
         (lambda: load_mnist("valid"), ("train", "test")),
         (lambda: load_fashion_mnist("valid"), ("train", "test")),
+        (lambda: load_animals("valid"), ("train", "test")),
         (lambda: VAEConfig(likelihood="poisson"), LIKELIHOODS),
         (lambda: VAEConfig(activation="gelu"), ACTIVATIONS),
         (lambda: data.binarize(grey(1, 6), "otsu"), ("threshold", "sample")),
     ],
-    ids=["model", "MNIST", "Fashion-MNIST", "likelihood", "activation", "bits"],
+    ids=["model", "MNIST", "Fashion", "animals", "likelihood", "activation", "bits"],
 )
 def test_the_library_lists_the_names_it_knows(call, known, refuses):
     with refuses(ValueError, "expected", "got", *known):
@@ -178,8 +180,9 @@ def test_the_library_lists_the_names_it_knows(call, known, refuses):
         lambda: train(VAE(CONFIG), grey(4, 6), epochs=1, device="cuda"),
         lambda: load_mnist("test", device="cuda"),
         lambda: load_fashion_mnist("test", device="cuda"),
+        lambda: load_animals("test", device="cuda"),
     ],
-    ids=["pick_device", "train", "load_mnist", "load_fashion_mnist"],
+    ids=["pick_device", "train", "load_mnist", "load_fashion_mnist", "load_animals"],
 )
 def test_a_gpu_that_is_not_there_is_refused(call, refuses):
     with refuses(ValueError, "expected", "device", "got 'cuda'"):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 from vae_lib import (
+    animals,
     compiled,
     data,
     data_sets,
@@ -44,7 +45,7 @@ CONFIG = VAEConfig(latent_dim=2, hidden_dims=(4,), n_pixels=6)
 MODULES = {
     *("distributions", "objectives", "configs", "models", "autoencoder", "data"),
     *("evaluation", "plots", "linear_gaussian", "symbolic", "steps", "compiled"),
-    *("guards", "recipes", "training", "data_sets"),
+    *("guards", "recipes", "training", "data_sets", "animals"),
 }
 PARTS = {  # no doors: train puts them together, of what it has checked
     *("steps.Epoch", "steps.TrainingHistory", "steps.bound_and_sums"),
@@ -326,6 +327,11 @@ TABLE = {
         data.load_fashion_mnist,
         None,  # it would need a network: test_data has a sound call
         {"split": ["valid", None], "root": [None, 3, b"x"], "device": DEVICES},
+    ),
+    "animals.load_animals": (
+        animals.load_animals,
+        lambda: {"split": "test"},
+        {"split": ["valid", None, ["test"], 0], "device": DEVICES},
     ),
     "data.binarize": (
         data.binarize,

@@ -420,6 +420,14 @@ def test_data_describes_the_bundled_digits(run, mnist_is):
     assert "60,000 images" in out and "10,000 images" in out
 
 
+def test_data_describes_the_bundled_animals(run):
+    code, out, err = run("data", "--data", "animals")
+    assert code == 0 and err == ""
+    assert "train 7,716 images" in out and "test  2,000 images" in out
+    code, out, err = run("data", "--data", "animal")
+    assert (code, out) == (2, "") and "did you mean animals?" in err
+
+
 def test_the_module_runs_as_a_program():
     command = [sys.executable, "-m", "vae_lib", "evaluate", "nowhere"]
     done = subprocess.run(command, capture_output=True, text=True)

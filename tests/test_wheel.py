@@ -39,7 +39,9 @@ assert Path(vae_lib.__file__).is_relative_to(sys.argv[1]), vae_lib.__file__
 """
 EVERYTHING_LOADS = """
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
+from vae_lib.animals import load_animals
 from vae_lib.data import load_mnist
+assert len(load_animals("train").images) == 7_716
 assert len(load_mnist("train").images) == 60_000
 assert len(load_mnist("test").images) == 10_000
 for name in PRETRAINED:
@@ -154,7 +156,7 @@ def test_the_wheel_holds_the_library_whole_and_nothing_else(wheel):
     names = set(ZipFile(wheel).namelist())
     assert {name for name in names if ".dist-info/" not in name} == expected
     shipped = {f"vae_lib/checkpoints/{name}.safetensors" for name in PRETRAINED}
-    assert shipped <= names and sum(name.endswith(".gz") for name in names) == 4
+    assert shipped <= names and sum(name.endswith(".gz") for name in names) == 6
     assert sum("dist-info/licenses/LICENSE" in name for name in names) == 2
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from vae_lib.animals import load_animals
 from vae_lib.arguments import unknown
 from vae_lib.data import SHAPE, ImageSet, load_fashion_mnist, load_mnist
 from vae_lib.domains import require
@@ -27,6 +28,7 @@ class DataSet(NamedTuple):
 MNIST, MOST_LISTED = "mnist", 20
 DATA_SETS = {
     MNIST: DataSet(load_mnist, SHAPE, ink=True),
+    "animals": DataSet(load_animals, SHAPE, ink=True),
     "fashion-mnist": DataSet(load_fashion_mnist, SHAPE, ink=True),
 }
 

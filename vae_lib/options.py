@@ -116,7 +116,8 @@ def make_parser() -> Parser:
     add_options(command, EXPORT)
 
     about = "check a data set, the bundled digits or another, and count its images"
-    command = add_command(commands, "data", about, ("", "--data my-pictures"))
+    examples = ["", "--data animals", "--data my-pictures"]
+    command = add_command(commands, "data", about, examples)
     command.description += OWN_FORM
     add_options(command, DATA)
     return parser
