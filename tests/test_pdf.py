@@ -6,6 +6,7 @@ import zipfile
 from base64 import b64decode
 from io import BytesIO
 
+import pypdfium2
 import pytest
 import yaml
 from bs4 import BeautifulSoup
@@ -70,22 +71,23 @@ def tab(browser):
 
 
 @pytest.fixture(scope="module")
-def book(tab):
-    return PdfReader(BytesIO(pdf.print_book(tab)))
+def printed(tab):
+    return pdf.print_book(tab)
 
 
 @pytest.fixture(scope="module")
-def lines(book):
-    """Of each page the text, and how high its words stand in points: read in one go."""
+def book(printed):
+    return PdfReader(BytesIO(printed))
+
+
+@pytest.fixture(scope="module")
+def lines(printed):
+    """Of each page the text, and how high its words stand in points."""
     pages = []
-    for page in book.pages:
-        heights = []
-
-        def see(text, matrix, line, *_, heights=heights):
-            if text.strip():
-                heights.append(line[4] * matrix[1] + line[5] * matrix[3] + matrix[5])
-
-        pages.append((page.extract_text(visitor_text=see), heights))
+    for page in pypdfium2.PdfDocument(printed):  # fifty times as fast as pypdf
+        words = page.get_textpage()
+        feet = [words.get_rect(n)[1] for n in range(words.count_rects())]
+        pages.append((words.get_text_bounded(), feet))
     return pages
 
 

@@ -1,5 +1,6 @@
 """The book as data: where its parts lie and what they say, read nowhere else."""
 
+import ast
 import re
 import string
 from collections.abc import Iterable
@@ -206,6 +207,31 @@ def exercises(notebook: NotebookNode) -> list[dict[str, str]]:
             named = cell.source.splitlines()[0].removeprefix("## ")
             found.append({"title": named} | dict(FIELD.findall(cell.source)))
     return found
+
+
+def printed_functions(path: Path) -> dict:
+    """The functions of a notebook, its imports and its constants, with nothing run.
+
+    So that a study and a test use what the reader sees. Constants have capital names.
+    """
+    cells = nbformat.read(path, as_version=4).cells
+    source = "\n".join(
+        cell.source
+        for cell in cells
+        if cell.cell_type == "code" and "setup" not in cell.metadata.get("tags", [])
+    )
+    body = [node for node in ast.parse(source).body if _defines(node)]
+    names: dict = {}
+    exec(compile(ast.Module(body, []), str(path), "exec"), names)
+    return names
+
+
+def _defines(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assign | ast.AugAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        stored = [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
+        return all(name.isupper() for name in stored)
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef)
 
 
 def chapters() -> dict[str, Chapter]:
