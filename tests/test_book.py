@@ -44,9 +44,10 @@ def test_table_of_contents_lists_just_what_is_there():
     assert listed == there
 
 
-def test_page_and_notebook_share_number_and_slug():
-    pages = {path.stem for path in PAGES if path.stem[0].isdigit()}
-    assert pages == {path.stem for path in NOTEBOOKS.glob("*.ipynb")}
+def test_page_and_notebooks_share_number_and_slug():
+    named = [book.notebooks_of(path.stem) for path in book.chapter_pages()]
+    assert sorted(sum(named, [])) == sorted(NOTEBOOKS.glob("*.ipynb"))
+    assert all(path.exists() for paths in named for path in paths)
 
 
 def test_a_chapter_and_its_tests_share_number_and_slug():
@@ -223,7 +224,8 @@ def test_readme_lists_every_chapter():
     for page in PAGES:
         if page.stem[0].isdigit():
             assert f"book/{page.stem}.md" in text("README.md")
-            assert f"notebooks/{page.stem}.ipynb" in text("README.md")
+            for path in book.notebooks_of(page.stem):
+                assert f"notebooks/{path.name}" in text("README.md")
 
 
 def copy_of_what_is_configured(folder):

@@ -64,7 +64,7 @@ def notebook(path):
 
 
 def test_every_chapter_has_exercises():
-    chapters = {path.stem for path in book.NOTEBOOKS.glob("*.ipynb")}
+    chapters = {path.stem for path in book.chapter_pages()}
     assert {path.stem for path in PATHS} >= chapters
 
 

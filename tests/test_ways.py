@@ -8,7 +8,7 @@ import pytest
 from mdit_py_plugins.anchors.index import slugify
 from prose import minutes
 
-from tools.book import NOTEBOOKS, ROOT, all_equations
+from tools.book import NOTEBOOKS, ROOT, all_equations, notebooks_of
 
 pytestmark = pytest.mark.book
 
@@ -116,6 +116,12 @@ def sections(path):
     return found
 
 
+def sections_of(page):
+    """The Markdown of each section of a chapter's notebooks, by its slug."""
+    found = [part for path in notebooks_of(page.stem) for part in sections(path)]
+    return {slugify(heading): markdown for heading, markdown, _ in found}
+
+
 def labels_linked(markdown):
     """(page, label) of every link to something numbered on a page."""
     return set(re.findall(r"\]\(\.\./book/([\w-]+)\.md#([\w-]+)\)", markdown))
@@ -135,12 +141,16 @@ def rows_of_checks(page):
     for row in table.splitlines():
         left, _, right = row.partition(" | ")
         labels = set(re.findall(r"\{prf:ref\}`([\w-]+)`", left))
-        yield row, labels, set(re.findall(rf"/{page.stem}\.ipynb#([\w-]+)\)", right))
+        yield (
+            row,
+            labels,
+            set(re.findall(rf"/{page.stem}(?:-\d)?\.ipynb#([\w-]+)\)", right)),
+        )
 
 
 @pytest.mark.parametrize("page", CHAPTERS, ids=stem)
 def test_theorem_and_the_section_that_checks_it_link_to_each_other(page):
-    markdown = {slugify(h): m for h, m, _ in sections(NOTEBOOKS / f"{page.stem}.ipynb")}
+    markdown = sections_of(page)
     found = False
     for row, labels, slugs in rows_of_checks(page):
         assert bool(slugs) == ("notebook" in row), row
@@ -153,11 +163,11 @@ def test_theorem_and_the_section_that_checks_it_link_to_each_other(page):
 
 @pytest.mark.parametrize("page", CHAPTERS, ids=stem)
 def test_figure_and_the_section_that_draws_it_link_to_each_other(page):
-    markdown = {slugify(h): m for h, m, _ in sections(NOTEBOOKS / f"{page.stem}.ipynb")}
+    markdown = sections_of(page)
     figures = re.findall(r"^```\{figure\}.*?^```", page.read_text("utf-8"), re.S | re.M)
     for figure in figures:
         label = re.search(r":name: (\S+)", figure)[1]
-        slugs = re.findall(rf"/{page.stem}\.ipynb#([\w-]+)\)", figure)
+        slugs = re.findall(rf"/{page.stem}(?:-\d)?\.ipynb#([\w-]+)\)", figure)
         assert slugs, f"{label}: its caption names no section of the notebook"
         for slug in slugs:
             assert (page.stem, label) in labels_linked(markdown[slug]), label
@@ -168,13 +178,16 @@ def test_a_notebook_ends_with_the_way_back_and_a_next_step(path):
     cells = nbformat.read(path, as_version=4).cells
     first, last = cells[0].source, [c for c in cells if c.cell_type == "markdown"][-1]
     assert re.search(r"minute|second", first)
-    assert f"](../book/{path.stem}.md)" in first
+    chapter = re.sub(r"-\d$", "", path.stem)
+    assert f"](../book/{chapter}.md)" in first
     end = last.source.split("\n\n")[-1]
     back, onward = end.split("Next: ")
-    assert "Back to the page: [" in back and f"](../book/{path.stem}.md)" in back
-    pages = re.findall(r"\]\(\.\./book/([\w-]+)\.md\)", onward)
-    assert pages and path.stem not in pages
-    assert all((ROOT / "book" / f"{page}.md").exists() for page in pages)
+    assert "Back to the page: [" in back and f"](../book/{chapter}.md)" in back
+    targets = re.findall(r"\]\(([^)]+)\)", onward)
+    assert targets and f"../book/{chapter}.md" not in targets
+    assert all((path.parent / target).exists() for target in targets)
+    following = notebooks_of(chapter)[notebooks_of(chapter).index(path) + 1 :]
+    assert not following or following[0].name in targets
 
 
 def section_words(target):

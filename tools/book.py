@@ -103,11 +103,17 @@ def chapter_pages() -> list[Path]:
     return sorted(BOOK.glob("[0-9]*.md"))
 
 
+def notebooks_of(stem: str) -> list[Path]:
+    """The notebooks of a chapter: NN-slug, and NN-slug-2 where one is not enough."""
+    found = [NOTEBOOKS / f"{stem}.ipynb", *NOTEBOOKS.glob(f"{stem}-[2-9].ipynb")]
+    return sorted(found, key=lambda path: path.stem)
+
+
 def derivations() -> list[Path]:
     """The notebooks that must yield every output again: those of this part."""
     numbers = parts()[DERIVATIONS]
     pages = [page for page in chapter_pages() if int(page.stem[:2]) in numbers]
-    return [NOTEBOOKS / f"{page.stem}.ipynb" for page in pages]
+    return [path for page in pages for path in notebooks_of(page.stem)]
 
 
 def title(page: str) -> str:

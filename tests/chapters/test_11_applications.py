@@ -1,6 +1,5 @@
 """The statements of chapter 11, and the functions that its notebook defines."""
 
-import ast
 import math
 import re
 
@@ -21,13 +20,14 @@ from torch.distributions import (
 )
 from torch.testing import assert_close
 
-from tools.book import BOOK, NOTEBOOKS
+from tools.book import BOOK, notebooks_of, printed_functions
 from vae_lib.distributions import bernoulli_log_prob, gaussian_log_prob
 from vae_lib.linear_gaussian import LinearGaussianModel
+from vae_lib.records import load_record
 
 says = prose.says("11-applications")
 PAGE = BOOK / "11-applications.md"
-NOTEBOOK = NOTEBOOKS / "11-applications.ipynb"
+RUNS = load_record("uses")["runs"]
 SEEN = torch.tensor([True, False, True, True, False])
 
 
@@ -36,16 +36,9 @@ pytestmark = pytest.mark.usefixtures("double_precision")
 
 @pytest.fixture(scope="module")
 def book() -> dict:
-    """What the notebook imports and the functions it defines, without running it."""
-    cells = [c for c in nbformat.read(NOTEBOOK, 4).cells if c.cell_type == "code"]
-    source = "\n".join(
-        c.source for c in cells if "setup" not in c.metadata.get("tags", [])
-    )
-    kinds = ast.Import | ast.ImportFrom | ast.FunctionDef
-    body = [node for node in ast.parse(source).body if isinstance(node, kinds)]
-    names = {}
-    exec(compile(ast.Module(body, []), str(NOTEBOOK), "exec"), names)
-    return names
+    """What the notebooks import and the functions they define, without running them."""
+    first, second = map(printed_functions, notebooks_of(PAGE.stem))
+    return first | second
 
 
 @pytest.fixture
@@ -319,20 +312,213 @@ def test_letter_is_drawn_as_mnist_draws_digits(book):
         assert picture.min() >= 0 and picture.max() <= 1
 
 
-def test_tables_of_the_page_are_what_the_notebook_printed():
-    """Each number of a result table, rounded as it is there, is in the output."""
-    cells = [c for c in nbformat.read(NOTEBOOK, 4).cells if c.cell_type == "code"]
-    outputs = [o.get("text", "") for c in cells for o in c.outputs]
-    printed = [float(n) for n in re.findall(r"-?\d+\.?\d*", " ".join(outputs))]
-    rows = re.findall(r"^\| [^\n]* \|$", PAGE.read_text("utf-8"), re.MULTILINE)
-    numbers = [
-        n for row in rows for n in re.findall(r"(?<=[ |])\d+\.\d+(?=[ |%(])", row)
+def of_seeds(run: str, *names: str) -> list:
+    """What the record has under these names, one entry for each seed."""
+    rows = [row for row in RUNS if row["run"] == run]
+    for name in names:
+        rows = [row[name] for row in rows]
+    return rows
+
+
+def mean(run: str, *names: str, part: int = 0) -> float:
+    """The mean over the seeds of a recorded number, or of one of a pair."""
+    found = [value[part] for value in of_seeds(run, *names)]
+    assert len(found) == 3
+    return sum(found) / 3
+
+
+def table(first: str) -> dict[tuple[str, ...], list[str]]:
+    """The rows of the page's table whose head begins so, by their first two cells."""
+    lines = PAGE.read_text("utf-8").splitlines()
+    (start,) = [n for n, line in enumerate(lines) if line.startswith(f"| {first}")]
+    rows = {}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            return rows
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        rows[tuple(cells[:2])] = cells[1:]
+    return rows
+
+
+def printed(value: float, places: int) -> str:
+    return f"{value:.{places}f}"
+
+
+METHODS = {  # by row of the tables of two sections, the name in the record
+    ("mean image", ""): "mean image",
+    ("the noisy image", ""): "nothing",
+    ("PCA, fed", ""): "PCA, fed",
+    ("PCA, closed form", "$\\mathcal N(0, I)$"): "PCA, closed form",
+    ("auto-encoder, fed", "none"): "auto-encoder, fed",
+    ("VAE, fed", "none"): "VAE, fed",
+    ("auto-encoder, best code", "none"): "auto-encoder, no prior",
+    ("auto-encoder, posterior mean", "one Gaussian"): "auto-encoder, Gaussian",
+    ("auto-encoder, posterior mean", "mixture of ten"): "auto-encoder, mixture",
+    ("VAE, posterior mean", "$\\mathcal N(0, I)$"): "VAE, N(0, I)",
+    ("VAE, posterior mean", "mixture of ten"): "VAE, mixture",
+    ("ten nearest digits", ""): "ten neighbours",
+    ("four denoising auto-encoders", ""): "specialist",
+}
+
+
+def test_the_table_of_recognition_is_that_of_the_record():
+    models = ("pixels", "PCA", "auto-encoder", "VAE")
+    for (name, _), cells in table("5,000 labels").items():
+        part = ("linear probe", "nearest neighbours").index(name)
+        for cell, model in zip(cells, models, strict=True):
+            value = mean("digits", "named", f"{model}, 5000", part=part)
+            assert cell == f"{value:.1f} %"
+
+
+def test_the_table_of_filled_holes_is_that_of_the_record():
+    rows = table("| prior of the code | 5 epochs")
+    assert len(rows) == 11
+    for key, (_, short, longer) in rows.items():
+        assert short == printed(mean("digits", "filled", "mean", METHODS[key]), 1)
+        if longer:
+            value = mean("digits, longer", "filled", "mean", METHODS[key])
+            assert longer == printed(value, 1)
+
+
+def test_the_table_of_denoising_is_that_of_the_record():
+    rows = table("| prior of the code | 0.1")
+    assert len(rows) == 10
+    for key, (_, *cells) in rows.items():
+        for cell, s in zip(cells, ("0.1", "0.25", "0.5", "1.0"), strict=True):
+            found = mean("digits", "restored", s, "mean", METHODS[key])
+            expected = printed(found, 1)
+            if key[0].endswith(("code", "mean")):
+                name = f"{METHODS[key]}, and pixel"
+                with_pixel = mean("digits", "restored", s, "mean", name)
+                expected += f" ({with_pixel:.1f})"
+            assert cell == expected, (key, s)
+
+
+def test_the_table_of_anomalies_is_that_of_the_record():
+    kinds = {
+        "mirrored digits": ("anomalies", "mirrored"),
+        "digits upside down": ("anomalies", "upside down"),
+        "letters": ("anomalies", "letters"),
+        "animals": ("anomalies", "other pictures"),
+        "an unseen four": ("unseen", "4"),
+        "an unseen one": ("unseen", "1"),
+        "half the size": ("anomalies", "half the size"),
+    }
+    for (name, _), cells in table("what is odd").items():
+        run = {"animals": "digits", "digits": "animals"}[name.split(",")[0]]
+        first = of_seeds(run, "anomalies", "other pictures")[0]
+        for cell, score in zip(cells, first, strict=True):
+            value = mean(run, "anomalies", "other pictures", score)
+            assert cell == printed(value, 2), (name, score)
+    rows = table("area under the curve")
+    assert {name for name, _ in rows} == set(kinds)
+    for (name, _), cells in rows.items():
+        names = kinds[name]
+        for cell, score in zip(cells, of_seeds("digits", *names)[0], strict=True):
+            value = mean("digits", *names, score)
+            assert cell.strip("*") == printed(value, 2), (name, score)
+
+
+def test_sentences_about_holes_and_noise_are_those_of_the_record():
+    def apart(run: str, task: str, method: str) -> float:
+        names = task.split() + ["difference", method]
+        return mean(run, *names)
+
+    short, longer = "digits", "digits, longer"
+    one, ten = "auto-encoder, Gaussian", "auto-encoder, mixture"
+    best = "auto-encoder, no prior"
+    says("one Gaussian it is # behind", apart(short, "filled", one))
+    says("a mixture of ten #, about", apart(short, "filled", ten))
+    says("of the # by which its best code", apart(longer, "filled", best))
+    says("and # are left with a", apart(longer, "filled", ten))
+    recovered = 1 - apart(longer, "filled", ten) / apart(longer, "filled", best)
+    assert recovered == pytest.approx(5 / 6, abs=0.02)
+    names = best, ten, "VAE, N(0, I)", "ten neighbours"
+    found = [mean("animals", "filled", "mean", name) for name in names]
+    says("best code #, with a mixture #, the", *found[:2])
+    says("#, the VAE #, ten neighbours #", *found[1:])
+    says("they win, by # with", -apart(short, "filled", "ten neighbours"))
+    chains = "chain that always moves", "tested chain", "tested chain, 2000 steps"
+    moving, tested, long = (mean(short, "filled", "mean", name) for name in chains)
+    says("that always moves has #, the", moving)
+    says("in the limit exact, #: of", tested)
+    says("2,000 steps it comes to #.", long)
+    says("behind, it is # behind.", -apart(short, "restored 1.0", one))
+    says("brackets by # decibels", apart(longer, "restored 0.1", one))
+    says("behind it by # at", -apart(longer, "restored 1.0", one))
+    says("without a prior it is behind by #.", -apart(longer, "restored 1.0", best))
+
+
+def test_sentences_about_codes_and_scores_are_those_of_the_record():
+    kept = [mean("digits", "kept", "test", m) for m in ("auto-encoder", "VAE", "PCA")]
+    says("is # on average, that of", kept[0])
+    says("of the VAE # and that of PCA #", *kept[1:])
+    models = "pixels", "auto-encoder", "VAE"
+    found = [mean("animals", "named", f"{m}, 5000", part=1) for m in models]
+    says("name # % of", found[0])
+    says("'s code # % and the VAE's # %", *found[1:])
+    planes = "PCA", "auto-encoder", "VAE"
+    found = [mean("digits", "named", f"{m}, plane, 5000", part=1) for m in planes]
+    says("right for # % of", found[0])
+    says("the auto-encoder and for # %", found[2])
+    says("PCA, for # % with", found[1])
+    names = [f"{m}, plane, 5000" for m in planes]
+    longer = [mean("digits, longer", "named", name, part=1) for name in names]
+    says("the shares are #, # and # %", *longer)
+    away = {
+        name: sum(seed[0][0] for seed in of_seeds("digits", "half way", name)) / 3
+        for name in ("VAE", "auto-encoder", "PCA", "pixels", "test images")
+    }
+    says("the VAE's line is at #", away["VAE"])
+    says("A test digit itself is at # on", away["test images"])
+    small = mean("digits", "anomalies", "half the size", "VAE, -log p + background")
+    says("digits are found with #", small)
+    logs = [
+        mean("animals", "anomalies", "mean log p", k)
+        for k in ("other pictures", "normal")
     ]
-    assert numbers
-    for number in numbers:
-        unit = 10.0 ** -len(number.split(".")[1])
-        close = (abs(value - float(number)) <= 0.51 * unit for value in printed)
-        assert any(close), number
+    says("# nats against # on average", *logs)
+
+
+def test_a_verdict_about_scores_is_the_same_for_every_seed():
+    ae, vae = "auto-encoder, squared error", "VAE, squared error"
+    turned = [("anomalies", k) for k in ("mirrored", "upside down", "letters")]
+    for names in turned:
+        assert all(seed[vae][0] > seed[ae][0] for seed in of_seeds("digits", *names))
+    for names in [*turned, ("unseen", "4")]:
+        for seed in of_seeds("digits", *names):
+            assert seed[vae][0] > seed["VAE, -log p"][0]
+    # what does not carry over to the animals
+    for run, *names in (
+        ("digits", "unseen", "4"),
+        ("animals", "anomalies", "upside down"),
+        ("animals", "unseen", "1"),
+        ("animals", "unseen", "6"),
+    ):
+        assert all(seed[vae][0] < seed[ae][0] for seed in of_seeds(run, *names))
+    ahead = [
+        seed[vae][0] > seed[ae][0]
+        for seed in of_seeds("animals", "anomalies", "other pictures")
+    ]
+    assert set(ahead) == {False, True}
+
+
+def test_what_one_run_gives_is_what_the_notebook_printed():
+    path, _ = notebooks_of(PAGE.stem)
+    cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+    text = "".join(o.get("text", "") for c in cells for o in c.outputs)
+
+    def printed_after(name: str) -> list[float]:
+        line = re.search(rf"^{name} (.*)$", text, re.M)[1]
+        return [float(n) for n in re.findall(r"-?\d+\.\d+", line)]
+
+    says("longer, has # beside", printed_after("mnist-20d")[0])
+    says("the difference is # with a", printed_after("by image")[0])
+    off, effective = printed_after("fitted")
+    says("effective sample size, #, and is off by #", effective, off)
+    (off, _), (less, ess) = printed_after("encoder"), printed_after("prior")
+    says("posterior mean of $z$ by # on", off)
+    says("one of about #, and miss it by #", ess, less)
 
 
 def test_clipped_noise_has_the_decibels_of_the_exercise():

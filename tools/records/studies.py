@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tools.book import BUILD
-from tools.records import densities
+from tools.records import densities, uses
 from vae_lib import recipes
 from vae_lib.checkpoints import load, write_atomically
 from vae_lib.data import binarize, load_mnist
@@ -289,6 +289,7 @@ OTHERS = {
     "binarizations": run_binarizations,
     "likelihoods": run_likelihoods,
     "code-densities": lambda: write_record("code-densities", {"runs": densities.run()}),
+    "uses": lambda: write_record("uses", {"runs": uses.run()}),
 }
 
 
