@@ -343,7 +343,7 @@ def test_gradient_steps_end_where_the_record_says():
     says("answer, leaves # of the hundred", shorter["stuck"])
     says("and # of the hundred best codes", shorter["far"])
     says("with a thousand steps # digits", longer["stuck"])
-    says("no code is far, #;", in_z["stuck"])
+    says("below, and # with a thousand steps", in_z["stuck"])
     most = says("by more than # of its")
     assert max(way["moved"] for way in (shorter, longer, in_z)) <= most
 
