@@ -463,6 +463,7 @@ def test_what_the_pages_say_about_the_records_is_so():
     runs = {
         (row["run"], row["seed"]): row for row in load_record("binarizations")["runs"]
     }
+    leads = {"grey": [], "dynamic": []}
     for seed in {seed for _, seed in runs}:
         grey, threshold, static, dynamic = (
             runs[kind, seed] for kind in ("grey", "threshold", "static", "dynamic")
@@ -473,6 +474,8 @@ def test_what_the_pages_say_about_the_records_is_so():
             assert 2 < on["static"] - on["grey"] < 5
         by_bits = [row["test"]["static"]["elbo"] for row in (grey, dynamic, static)]
         assert min(by_bits[:2]) > by_bits[2]
+        for kind, found in zip(leads, by_bits, strict=False):
+            leads[kind].append(found - by_bits[2])
         assert (
             threshold["test"]["threshold"]["elbo"] > grey["test"]["threshold"]["elbo"]
         )
@@ -482,6 +485,8 @@ def test_what_the_pages_say_about_the_records_is_so():
             gap - on for gap, on in zip(gaps, (by_bits[2], by_bits[1]), strict=True)
         ]
         assert 0.4 < gaps[0] < 1 and gaps[1] < 0.1
+    says("bits, by # to # nats", min(leads["grey"]), max(leads["grey"]))
+    says("a lead of # to # nats", min(leads["dynamic"]), max(leads["dynamic"]))
     spread = {(r["beta"], r["seed"]): r for r in load_record("loss-scale")["runs"]}
     for seed in {seed for _, seed in spread}:
         proper, weak = spread[1.0, seed], spread[1 / 128, seed]

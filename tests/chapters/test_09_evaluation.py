@@ -16,6 +16,7 @@ from vae_lib.evaluation import log_likelihood, log_likelihood_by_quadrature
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.models import VAE
 from vae_lib.objectives import importance_weighted_bound
+from vae_lib.records import load_record
 
 says = prose.says("09-evaluation")
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -296,3 +297,73 @@ def test_numbers_in_the_text_are_right():
         spacing = says(f"{words} $h \\le #\\,\\sigma")
         off = trapezoid(torch.zeros(2), torch.eye(2), spacing) - 1
         assert off == pytest.approx(error, rel=0.02)
+
+
+def gaps(part: str) -> dict[tuple[str, int], dict]:
+    """Of each kind of digits and seed, what the record has of this part of the gap."""
+    return {(row["run"], row["seed"]): row[part] for row in load_record("gap")["runs"]}
+
+
+@pytest.mark.book
+def test_the_gap_of_a_thousand_digits_is_what_the_record_says():
+    gap = gaps("gap")["test", 0]
+    says("test digits: it is # ± # nats", gap["mean"], gap["error"])
+    says("our model is # ± # nats too low", gap["mean"], gap["error"])
+    for name in ("approximation", "amortisation"):
+        part = gaps(name)["test", 0]
+        numbers = [part[key] for key in ("mean", "error", "median", "largest")]
+        says(f"| {name} | # ± # | # | # |", *numbers)
+    found = [part["mean"] for part in gaps("approximation").values()]
+    assert 0.05 < min(found) and max(found) < 0.15  # "a tenth of a nat everywhere"
+
+
+@pytest.mark.book
+def test_the_encoder_loses_more_on_digits_that_it_has_not_seen_with_every_seed():
+    part = gaps("amortisation")
+    seeds = sorted({seed for _, seed in part})
+    test, train = ([part[run, seed] for seed in seeds] for run in ("test", "train"))
+    pairs = list(zip(test, train, strict=True))
+    more = [unseen["mean"] - seen["mean"] for unseen, seen in pairs]
+    errors = [math.hypot(unseen["error"], seen["error"]) for unseen, seen in pairs]
+    for run, found in (("test", test), ("training", train)):
+        numbers = [number for cell in found for number in (cell["mean"], cell["error"])]
+        says(f"| {run} digits | # ± # | # ± # | # ± # |", *numbers)
+    both = [number for pair in zip(more, errors, strict=True) for number in pair]
+    says("| difference | # ± # | # ± # | # ± # |", *both)
+    for by, error, unseen in zip(more, errors, test, strict=True):
+        assert by > 3 * error and 0.35 < by / unseen["mean"] < 0.65  # "about half"
+    seen_means = [seen["mean"] for seen in train]
+    says("trained on it loses # to # nats", min(seen_means), max(seen_means))
+    says("never saw it loses # to # nats", min(more), max(more))
+
+
+@pytest.mark.book
+def test_gradient_steps_end_where_the_record_says():
+    shorter, longer, in_z = load_record("gap")["refined"].values()
+    says("answer, leaves # of the hundred", shorter["stuck"])
+    says("and # of the hundred best codes", shorter["far"])
+    says("with a thousand steps # digits", longer["stuck"])
+    says("below, and # with a thousand steps", in_z["stuck"])
+    most = says("by more than # of its")
+    assert max(way["moved"] for way in (shorter, longer, in_z)) <= most
+
+
+@pytest.mark.book
+def test_the_order_by_a_linear_probe_depends_on_the_seed():
+    correct = {
+        (model, run["seed"], run["run"]): run["named"][f"{model}, plane, 5000"][0]
+        for run in load_record("uses")["runs"]
+        for model in ("auto-encoder", "VAE")
+    }
+    leads = []
+    for seed in range(3):
+        plain, vae = (correct[m, seed, "digits"] for m in ("auto-encoder", "VAE"))
+        longer = "digits, longer"
+        assert correct["VAE", seed, longer] > correct["auto-encoder", seed, longer]
+        says(f"| {seed} | # % | # % |", plain, vae)
+        leads.append(vae - plain)
+    assert leads[0] > 0 > max(leads[1:]) and min(leads) == leads[2]
+    assert 6 < -leads[2] < 7  # "by almost seven points"
+    worst = min(correct.values(), key=lambda share: abs(share - 50))
+    error = math.sqrt(worst * (100 - worst) / 10_000)
+    assert 0.4 < error < 0.6  # "half a percent"

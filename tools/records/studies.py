@@ -4,7 +4,7 @@
 
 Each run is trained on the 60,000 training digits and judged on the test digits. A study
 that was stopped goes on with the runs in _build/runs, which `make clean` forgets;
-loss-scale and kl-warm-up keep none there and begin anew.
+loss-scale, kl-warm-up and the short ones keep none there and begin anew.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tools.book import BUILD
-from tools.records import densities, uses
+from tools.records import bits, densities, gap, uses
 from vae_lib import recipes
 from vae_lib.checkpoints import load, write_atomically
 from vae_lib.data import binarize, load_mnist
@@ -289,6 +289,8 @@ OTHERS = {
     "binarizations": run_binarizations,
     "likelihoods": run_likelihoods,
     "code-densities": lambda: write_record("code-densities", {"runs": densities.run()}),
+    "gap": lambda: write_record("gap", gap.run()),
+    "bits": lambda: write_record("bits", {"runs": bits.run()}),
     "uses": lambda: write_record("uses", {"runs": uses.run()}),
 }
 
