@@ -376,6 +376,15 @@ def test_plans_in_the_text_follow_from_their_assumptions(networks):
     says("$t_1 > #$ µs for 256", 1e6 * sent / 256)
     says("at # µs eight devices", 1e6 * sent / 256)
     says("$t_1 > #$ µs for 4,096", 1e6 * sent / 4096)
+    says("assumed speed, # µs an image", 1e7 * fast)
+    slow_gpus = [(b, 10 * fast, size, near) for b in (256, 4096)]
+    gain = [plan(1, *case) / plan(8, *case) for case in slow_gpus]
+    assert 0.98 < gain[0] < 1.02, "breaks even"
+    says("them are # times as fast", gain[1])
+    case = 256, 10 * conv, conv_size, near
+    assert plan(1, *case) / plan(8, *case) > gains[4], (
+        "slower devices gain more from each other"
+    )
     says("its work grows # times", conv_work / work)
     says("what it sends only # times", conv_size / size)
 
