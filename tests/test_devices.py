@@ -2,6 +2,7 @@
 
 import math
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -34,6 +35,11 @@ CUDA, MPS = torch.cuda.is_available(), torch.backends.mps.is_available()
 GPU = "cuda" if CUDA else "mps"
 on_gpu = pytest.mark.gpu
 skipped = pytest.mark.skipif(not (CUDA or MPS), reason="neither CUDA nor MPS is here")
+HERE_AND_THERE = ["cpu", pytest.param(GPU, marks=[on_gpu, skipped])]
+MOVES_OF_A_RUN = [
+    pytest.param(*pair, marks=[on_gpu, skipped])
+    for pair in (("cpu", GPU), (GPU, "cpu"))
+]
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(8,), n_pixels=6)
 RECIPE = Recipe(epochs=3, batch_size=16, lr=1e-2, binarization="sample")
 
@@ -92,7 +98,7 @@ def test_no_step_with_adam_waits_for_the_host(
     assert not watch.waits
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param(GPU, marks=[on_gpu, skipped])])
+@pytest.mark.parametrize("device", HERE_AND_THERE)
 def test_the_waits_of_an_epoch_do_not_grow_with_its_steps(make_vae, device):
     counts = []
     for n_steps in (2, 20):
@@ -122,6 +128,69 @@ def test_auto_takes_cuda_then_mps_then_the_cpu(monkeypatch, cuda, mps, expected)
 @pytest.fixture
 def images() -> Tensor:
     return torch.rand(50, 6, generator=torch.Generator().manual_seed(0)).round()
+
+
+@pytest.mark.parametrize("device", HERE_AND_THERE)
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_a_device_computes_the_bound_and_the_gradient_of_the_cpu(device, network):
+    shape = (1, 8, 8) if network == "conv" else None
+    options = {"network": network, "shape": shape, "activation": "silu"}
+    model = VAE(VAEConfig(3, (6, 5), n_pixels=64, **options))
+    x, eps, found = torch.rand(7, 64), torch.randn(2, 7, 3), []
+    for place in ("cpu", device):
+        model.zero_grad()
+        output = model.to(place)(x.to(place), eps=eps.to(place), weights=True)
+        output.log_w.sum().backward()
+        gradients = [weight.grad.cpu() for weight in model.parameters()]
+        found.append([output.log_w.detach().cpu(), *gradients])
+    # A GPU may round the factors of a convolution to ten bits.
+    for here, there in zip(*found, strict=True):
+        assert (here - there).norm() <= 0.01 * here.norm()
+
+
+@pytest.mark.parametrize("device", HERE_AND_THERE)
+def test_a_generator_of_the_device_decides_what_is_drawn(images, device):
+    found = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(0)
+        model = VAE.from_data(CONFIG, images)
+        draws = torch.Generator(device).manual_seed(seed)
+        train(model, images, RECIPE, generator=draws, device=device, progress=False)
+        drawn = model.sample(4, generator=draws)
+        assert drawn.device.type == device
+        found.append([drawn.cpu(), *(w.cpu() for w in model.state_dict().values())])
+    assert all(map(torch.equal, found[0], found[1]))
+    assert not torch.equal(found[0][0], found[2][0])
+
+
+@pytest.mark.parametrize("first, second", [("cpu", "cpu"), *MOVES_OF_A_RUN])
+def test_a_run_goes_on_on_another_device(images, tmp_path, first, second):
+    options = {"progress": False, "seed": 0}
+    recipe = replace(RECIPE, epochs=1)
+    begun = train_run(tmp_path, images, CONFIG, recipe, device=first, **options)
+    row = begun.history.rows[0]
+    options |= {"resume": True, "device": second}
+    model = train_run(tmp_path, images, CONFIG, RECIPE, **options)
+    assert model.history.rows[0] == row and len(model.history.rows) == 3
+    assert model.history.rows[-1]["elbo"] > row["elbo"]
+    assert {weight.device.type for weight in model.parameters()} == {second}
+    moments = model.history.optimizer.state.values()
+    assert {moment["exp_avg"].device.type for moment in moments} == {second}
+
+
+@on_gpu
+@skipped
+@pytest.mark.filterwarnings("ignore")  # of compilers, by version
+def test_compiled_steps_on_a_gpu_give_the_numbers_of_plain_ones(images):
+    found = []
+    for compile in (False, True):
+        torch.manual_seed(0)
+        model = VAE.from_data(CONFIG, images)
+        draws = torch.Generator(GPU).manual_seed(1)
+        options = {"generator": draws, "device": GPU, "progress": False}
+        train(model, images, RECIPE, compile=compile, **options)
+        found.append(model.state_dict())
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-3)
 
 
 @on_gpu

@@ -1,6 +1,7 @@
 """The live figures say what Python says, to mouse, finger and keyboard alike."""
 
 import itertools
+import json
 import math
 import re
 
@@ -11,9 +12,11 @@ import torch
 from live_figure import BOOK, LiveFigure
 from torch.distributions import Normal, kl_divergence
 
+from tools.book import ROOT
 from tools.site.browser import wait_until
 from vae_lib.distributions import gaussian_kl, reparameterize
 from vae_lib.linear_gaussian import LinearGaussianModel
+from vae_lib.models import VAE, VAEConfig
 from vae_lib.objectives import effective_beta
 
 pytestmark = [pytest.mark.book, pytest.mark.usefixtures("double_precision")]
@@ -25,6 +28,7 @@ FIGURES = {
     "live-reparameterization": "05-reparameterization",
     "live-loss-scale": "08-likelihoods",
     "live-loss-scale-reference": "loss-scale",
+    "live-step-time": "12-scaling-up",
 }
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
 REDUCTIONS = ("sum", "batchmean", "mean")
@@ -546,3 +550,73 @@ def test_calculator_is_driven_by_the_keyboard(loss):
     loss.page.keyboard.press("ArrowDown")
     assert loss.state["kl"] == "batchmean"
     assert loss.numbers["beta"] == pytest.approx(1 / 129, **CLOSE)
+
+
+# The time of a step (chapter 12)
+
+
+@pytest.fixture
+def step(shared):
+    figure = shared("live-step-time")
+    figure.set(power=math.log10(5), batch="256", network="dense", link="machine")
+    return figure
+
+
+CONV = {"hidden_dims": (128, 256, 512, 1024), "network": "conv", "shape": (3, 64, 64)}
+NETWORKS = {
+    "dense": VAEConfig(20, (400,)),
+    "conv": VAEConfig(128, n_pixels=12288, **CONV),
+}
+LINKS = {"machine": (1e-5, 1e11), "network": (5e-5, 1e9)}  # as on the page
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("link", LINKS)
+def test_step_has_the_time_and_the_best_number_of_the_chapter(step, network, link):
+    size = sum(p.numel() for p in VAE(NETWORKS[network]).parameters())
+    latency, rate = LINKS[link]
+    for batch, power in itertools.product((256, 4096), (-1.5, -0.3, 1.0, 2.9)):
+        state = {"batch": str(batch), "network": network, "link": link, "power": power}
+        numbers, t1 = step.set(**state), 1e-6 * 10**power
+        ring = {n: 2 * (n - 1) * (latency + 4 * size / n / rate) for n in (1, 8)}
+        one, eight = (5e-4 + batch * t1 / n + ring[n] for n in (1, 8))
+        assert numbers["t1"] == pytest.approx(t1, **CLOSE)
+        found = [numbers[name] for name in ("alone", "together", "gain")]
+        assert found == pytest.approx([one, eight, one / eight], rel=1e-12)
+        assert (numbers["gain"] > 1) == (t1 > numbers["pays"])
+        assert ("slower" in step.text) == (eight > one)
+        flip = step.set(power=math.log10(1e6 * numbers["pays"]))
+        assert flip["gain"] == pytest.approx(1, rel=1e-9)
+        work = batch * t1 - 8 * size / rate
+        best = math.sqrt(max(1, work / (2 * latency)))
+        assert numbers["best"] == pytest.approx(best, rel=1e-12)
+
+
+def test_marks_of_the_step_are_the_pages_assumption_and_the_books_measurement(step):
+    says = prose.says("12-scaling-up")
+    dense, conv = says("GPU, *assumed* | $40\\cdot 10^{12}$ | # µs | # µs")
+    record = json.loads((ROOT / "book/performance.json").read_text("utf-8"))
+    cpu = record["seconds_per_epoch"]["ours"] / record["task"]["images"]
+    assert step.numbers["gpu"] == pytest.approx(1e-6 * dense, rel=0.01)
+    assert step.numbers["cpu"] == pytest.approx(cpu, rel=0.001)
+    step.control("network").select_option("conv")
+    assert step.numbers["gpu"] == pytest.approx(1e-6 * conv, rel=0.01)
+    assert step.numbers["cpu"] is None
+    step.body.get_by_role("button").click()
+    assert step.numbers["t1"] == pytest.approx(step.numbers["gpu"], rel=1e-9)
+
+
+def test_step_answers_in_words_and_follows_the_keyboard(step):
+    assert step.text == (
+        "With t₁ = 5 µs a step takes 1.8 ms on one device and 0.85 ms on eight,"
+        " which are 2.1 times as fast. Eight pay from 0.83 µs on; the best number"
+        " here is 7.8."
+    )
+    step.control("time of an image t₁").press("Home")
+    assert step.state["power"] == -2 and "0.01 µs" in step.text
+    assert "slower" in step.text
+    step.control("batch B").select_option("4096")
+    step.canvas().press("Shift+ArrowRight")
+    assert step.state["power"] == pytest.approx(-1.5) and step.numbers["gain"] < 1
+    step.canvas().press("Shift+ArrowRight")
+    assert step.numbers["gain"] > 1

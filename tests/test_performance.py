@@ -85,9 +85,28 @@ def test_record_has_every_part_and_enough_rounds(record):
         assert list(found["worse_by"]) == list(changes)
 
 
+@pytest.fixture
+def gpu_record() -> dict:
+    """What a GPU may have done, all of it made up."""
+    ways = ("products", "ours", "compiled", "medium", "dataloader")
+    ratio = {"median": 2.31, "min": 2.17, "max": 2.56}
+    line = {"t0_ms": 0.37, "t1_us": 0.63, "tera_operations": 5.21}
+    return {
+        "environment": {"gpu": "G9", "driver": "1.2", "torch": "9.8", "cuda": "7.6"},
+        "tests": {"passed": 14, "failed": 0, "skipped": 3},
+        "presets": {"mnist-2d": {"seconds": 0.71, "train_elbo": -163.4}},
+        "networks": {"dense": line, "convolutional": line | {"t1_us": 77.25}},
+        "ways": {
+            "ratio_to_products": dict.fromkeys(ways, ratio),
+            "train_elbo_of_last_epoch": dict.fromkeys(ways[1:], -118.6),
+        },
+    }
+
+
 @pytest.mark.book
-def test_page_shows_no_number_that_is_not_in_the_record(record):
-    changed = other_numbers(record)
+@pytest.mark.parametrize("with_gpu", [False, True])
+def test_page_shows_no_number_that_is_not_in_the_record(record, gpu_record, with_gpu):
+    changed = other_numbers(record | {"gpu": gpu_record if with_gpu else None})
     shown = numbers_shown(performance.page(changed))
     known = {
         form
@@ -99,7 +118,21 @@ def test_page_shows_no_number_that_is_not_in_the_record(record):
             f"{100 * x:.1f}",
         )
     }
+    known |= {"0", "1", "12"}  # of t_0, t_1 and the chapter's number
     assert shown and shown <= known, shown - known
+
+
+@pytest.mark.book
+def test_page_says_nothing_of_a_gpu_until_one_was_measured(record, gpu_record):
+    assert "GPU" not in performance.page(record | {"gpu": None})
+    page = performance.page(record | {"gpu": gpu_record})
+    part = page.split("## On a GPU")[1].split("\n## ")[0]
+    assert "`G9`, with the driver `1.2`, CUDA `7.6` and PyTorch `9.8`" in part
+    assert "14 passed, 0 failed and 3 were skipped" in part
+    assert "| `mnist-2d` | 0.71 | \u2212163.4 |" in part
+    assert "| convolutional | 0.37 | 77.25 | 5.21 |" in part
+    assert "| `train` | 2.31 | 2.17 | 2.56 | \u2212118.6 |" in part
+    assert "@" not in part
 
 
 def test_prose_has_no_numbers_of_its_own():

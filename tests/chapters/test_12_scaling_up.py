@@ -1,6 +1,7 @@
 """Shares, the ring, the time of a step: chapter 12 against other ways to compute it."""
 
 import copy
+import json
 import math
 import random
 import re
@@ -14,6 +15,7 @@ import torch
 from torch.distributed.run import get_args_parser
 from torch.nn.utils import parameters_to_vector
 from torch.testing import assert_close
+from torch.utils.flop_counter import FlopCounterMode
 
 from tools.book import BOOK
 from vae_lib.__main__ import make_parser
@@ -283,33 +285,132 @@ def test_numbers_in_the_text_are_right():
     says("numbers takes # MB", 60_000 * 784 * 4 / 1e6)
 
 
+CONV = VAEConfig(
+    128, (128, 256, 512, 1024), network="conv", shape=(3, 64, 64), n_pixels=12288
+)
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, tuple[int, int]]:
+    """Parameters and operations an image of the dense and the convolutional network."""
+    found = {}
+    for name, config in (("dense", VAEConfig(20, (400,))), ("conv", CONV)):
+        model = VAE(config)
+        with FlopCounterMode(display=False) as counter:
+            output = model(torch.rand(2, config.n_pixels))
+            elbo(output.log_p_x_given_z, output.kl).sum().backward()
+        size = sum(p.numel() for p in model.parameters())
+        found[name] = size, counter.get_total_flops() // 2
+    return found
+
+
 @pytest.mark.book
-def test_plans_in_the_text_follow_from_their_assumptions():
-    t0, t1 = says("$t_0 = #$ ms, $t_1 = #$ µs")
-    t0, t1 = 1e-3 * t0, 1e-6 * t1
-    network = VAE(VAEConfig(latent_dim=20, hidden_dims=(400,)))
-    size = sum(p.numel() for p in network.parameters())
-    (near, fast), (far, slow) = (
+def test_operations_of_an_image_are_those_that_the_text_counts(networks):
+    (size, work), (conv_size, conv_work) = networks.values()
+    weights, first = 2 * 400 * 784 + 400 * 40 + 20 * 400, 784 * 400
+    assert 6 * weights - 2 * first == work
+    says("network above has # weights", weights)
+    says("and # of them lie", first)
+    says("6\\cdot # - 2\\cdot # = #$ operations", weights, first, work)
+    says("It has $P = #$", conv_size)
+    says("parameters, # times as many", conv_size / size)
+    says("image takes $#$ operations, # times", float(conv_work), conv_work / work)
+    sizes = (32, 16, 8, 4)  # of the picture behind each convolution
+    channels = zip((3, 128, 256, 512), CONV.hidden_dims, sizes, strict=True)
+    one_way = sum(9 * a * b * size**2 for a, b, size in channels)
+    dense = 3 * 128 * 1024 * 4 * 4
+    image = 9 * 3 * 128 * 32**2  # what no gradient is taken of
+    assert 6 * (2 * one_way + dense) - 2 * image == conv_work
+
+
+@pytest.mark.book
+def test_plans_in_the_text_follow_from_their_assumptions(networks):
+    (size, work), (conv_size, conv_work) = networks.values()
+    t0 = 1e-3 * says("all of them $t_0 = #$ ms")
+    record = json.loads((BOOK / "performance.json").read_text("utf-8"))
+    measured = record["seconds_per_epoch"]["ours"] / record["task"]["images"]
+    cores, table = record["environment"]["threads"], "| $#$ | # µs |"
+    assert cores == 2
+    says(f"*measured* {table}", work / measured, 1e6 * measured)
+    slow = 1e-6 * says("processor, *assumed* | $#$ | # µs")[1]
+    says(f"processor, *assumed* {table}", work / slow, 1e6 * slow)
+    speed = says(f"GPU, *assumed* {table} # µs |")[0]
+    fast, conv = work / speed, conv_work / speed
+    says(f"GPU, *assumed* {table} # µs |", speed, 1e6 * fast, 1e6 * conv)
+    links = (
         says(f"{verb} $\\ell = #$ µs and $r = #$ GB/s") for verb in ("Assume", "assume")
     )
-    near, far = (1e-6 * near, 1e9 * fast), (1e-6 * far, 1e9 * slow)
+    near, far = ((1e-6 * latency, 1e9 * rate) for latency, rate in links)
 
-    def plan(n, n_images, latency, rate):
-        return float(step_time(n, t0, t1, n_images, size, latency, rate))
+    def plan(n, n_images, t1, size, link):
+        return float(step_time(n, t0, t1, n_images, size, *link))
 
-    def best(n_images, latency, rate):
-        return math.sqrt((n_images * t1 - 8 * size / rate) / (2 * latency))
+    def best(n_images, t1, size, link):
+        work = n_images * t1 - 8 * size / link[1]
+        return math.sqrt(max(work, 2 * link[0]) / (2 * link[0]))
 
-    for n_images in (256, 4096):
-        times = [1e3 * plan(n, n_images, *near) for n in (1, 8)]
-        says(f"| {n_images:,} | # ms | # ms | # |", *times, best(n_images, *near))
-    small, large = (plan(1, b, *near) / plan(8, b, *near) for b in (256, 4096))
-    says("the small step # times as", small)
-    says("and the large one # times", large)
-    says("$8P/r$ is # ms", 8e3 * size / far[1])
-    says("takes $B t_1 = #$ ms", 256e3 * t1)
-    says("the large one takes # ms", 4096e3 * t1)
-    says("best $W$ at #.", best(4096, *far))
+    gains = []
+    for name, t1, parameters in (
+        ("dense", slow, size),
+        ("dense", fast, size),
+        ("convolutional", conv, conv_size),
+    ):
+        for n_images in (256, 4096):
+            case = n_images, t1, parameters, near
+            one, eight = (plan(n, *case) for n in (1, 8))
+            pays = n_images * t1 > 2 * 8 * near[0] + 8 * parameters / near[1]
+            assert pays == (eight < one)
+            verdict, values = (
+                ("# times as fast", [one / eight]) if pays else ("*slower*", [])
+            )
+            row = f"| {name} | {float(f'{1e6 * t1:.2g}'):g} µs | {n_images:,} "
+            times = 1e3 * one, 1e3 * eight
+            says(row + f"| # ms | # ms | {verdict} | # |", *times, *values, best(*case))
+            gains.append(one / eight)
+    says("network gains # times", gains[0])
+    says("small batch and # times", gains[1])
+    assert gains[2] < 1, "on eight GPUs the small batch is slower"
+    says("network on GPUs: # times", gains[4])
+    sent = 16 * near[0] + 8 * size / near[1]
+    says("16\\ell + 8P/r = #$ µs", 1e6 * sent)
+    says("$t_1 > #$ µs for 256", 1e6 * sent / 256)
+    says("at # µs eight devices", 1e6 * sent / 256)
+    says("$t_1 > #$ µs for 4,096", 1e6 * sent / 4096)
+    says("assumed speed, # µs an image", 1e7 * fast)
+    slow_gpus = [(b, 10 * fast, size, near) for b in (256, 4096)]
+    gain = [plan(1, *case) / plan(8, *case) for case in slow_gpus]
+    assert 0.98 < gain[0] < 1.02, "breaks even"
+    says("them are # times as fast", gain[1])
+    case = 256, 10 * conv, conv_size, near
+    assert plan(1, *case) / plan(8, *case) > gains[4], (
+        "slower devices gain more from each other"
+    )
+    says("its work grows # times", conv_work / work)
+    says("what it sends only # times", conv_size / size)
+
+
+@pytest.mark.book
+def test_plans_between_machines_follow_from_their_assumptions(networks):
+    (size, work), (conv_size, conv_work) = networks.values()
+    latency, rate = says("assume $\\ell = #$ µs and $r = #$ GB/s")
+    latency, rate = 1e-6 * latency, 1e9 * rate
+    speed = says("GPU, *assumed* | $#$ | # µs")[0]
+    slow, fast, conv = 5e-6, work / speed, conv_work / speed
+    sent, conv_sent = 8 * size / rate, 8 * conv_size / rate
+    least, conv_least = 4 * latency + sent, 4 * latency + conv_sent
+    says("network $8P/r$ is # ms", 1e3 * sent)
+    says("4\\ell + 8P/r = #$ ms", 1e3 * least)
+    says("with $B t_1 = #$ ms", 256e3 * slow)
+    says("large one takes # ms and is", 4096e3 * slow)
+    says("best $W$ at #.\nOn", math.sqrt((4096 * slow - sent) / (2 * latency)))
+    says("even the large one takes # ms", 4096e3 * fast)
+    assert 256 * slow < least < 4096 * slow and 4096 * fast < least
+    says("has $8P/r = #$ ms", 1e3 * conv_sent)
+    says("small batch, # ms", 256e3 * conv)
+    says("its large one, # ms", 4096e3 * conv)
+    assert 256 * conv < conv_least < 4096 * conv
+    star = math.sqrt((4096 * conv - conv_sent) / (2 * latency))
+    says("best $W$ at #.\n\n`torchrun`", star)
 
 
 @pytest.mark.book

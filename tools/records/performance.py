@@ -1,9 +1,10 @@
-"""Write book/performance.md from the records of `make bench` and of recipes.py.
+"""Write book/performance.md from the records of `make bench`, recipes.py and gpu.py.
 
     python -m tools.records.performance
 
-The prose is in performance.template.md; here its numbers are filled in, and the
-few words that depend on them.
+The prose is in performance.template.md and gpu.template.md; here its numbers are filled
+in, and the few words that depend on them. Where no book/gpu.json is, the page has
+nothing on GPUs.
 """
 
 import json
@@ -15,7 +16,9 @@ from tools.book import BOOK, Template
 RECORD = BOOK / "performance.json"
 RECIPES = BOOK / "recipes.json"
 PAGE = BOOK / "performance.md"
+GPU = BOOK / "gpu.json"
 TEMPLATE = Path(__file__).with_name("performance.template.md")
+GPU_TEMPLATE = Path(__file__).with_name("gpu.template.md")
 WAYS = {
     "products": "the matrix products alone: the floor",
     "ours": "`train`",
@@ -32,15 +35,17 @@ SAME_BOUND = 1.0  # nats
 
 
 def read_record() -> dict:
-    """Both records in one."""
+    """All records in one; None for that of a GPU where there is none."""
     record, recipes = (json.loads(p.read_text("utf-8")) for p in (RECORD, RECIPES))
-    return record | {"recipes": recipes}
+    gpu = json.loads(GPU.read_text("utf-8")) if GPU.exists() else None
+    return record | {"recipes": recipes, "gpu": gpu}
 
 
 def page(record: dict) -> str:
     """The text of the page."""
     template = Template(TEMPLATE.read_text("utf-8"))
     fields = tried(record["recipes"]) | beside(record["busy"])
+    fields["gpu"] = on_a_gpu(record["gpu"]) if record["gpu"] else ""
     for part in (measured, against_ours, compiling, grown):
         fields |= part(record)
     return template.substitute(fields)
@@ -51,12 +56,7 @@ def measured(record: dict) -> dict[str, str]:
     task, memory = record["task"], record["memory"]
     groups = {group: percent(x) for group, x in record["profile_of_ours"].items()}
     first, second, *_ = groups
-    bounds = record["train_elbo_of_last_epoch"]
     difference = record["largest_difference_of_elbo"]
-    ways = [
-        (WAYS[name], *spread(ratio), nats(bounds[name]) if name in bounds else "")
-        for name, ratio in record["ratio_to_products"].items()
-    ]
     return {
         **{key: str(value) for key, value in record["environment"].items()},
         "load": f"{record['environment']['load']:.2f}",
@@ -65,7 +65,7 @@ def measured(record: dict) -> dict[str, str]:
         "added": f"{memory['added_over_images']:.2f}",
         "rounds": str(record["rounds"]),
         "epochs": str(record["epochs"]),
-        "ways": rows(ways),
+        "ways": table_of_ways(record),
         "elbo_difference": f"{difference:.2f}",
         "same_work": ", so they do the same work"
         if difference < SAME_BOUND
@@ -76,6 +76,32 @@ def measured(record: dict) -> dict[str, str]:
         "second_group": second,
         "second_share": groups[second],
     }
+
+
+def table_of_ways(record: dict) -> str:
+    """What an epoch takes in each way, and the bound it ends with."""
+    bounds = record["train_elbo_of_last_epoch"]
+    return rows(
+        (WAYS[name], *spread(ratio), nats(bounds[name]) if name in bounds else "")
+        for name, ratio in record["ratio_to_products"].items()
+    )
+
+
+def on_a_gpu(record: dict) -> str:
+    """The section on what gpu.py measured."""
+    presets = [
+        (f"`{name}`", f"{x['seconds']:.2f}", nats(x["train_elbo"]))
+        for name, x in record["presets"].items()
+    ]
+    networks = [
+        (name, *(f"{x[key]:.2f}" for key in ("t0_ms", "t1_us", "tera_operations")))
+        for name, x in record["networks"].items()
+    ]
+    tests = {f"tests_{key}": str(n) for key, n in record["tests"].items()}
+    ways = {"ways": table_of_ways(record["ways"])}
+    tables = {"presets": rows(presets), "networks": rows(networks)} | ways
+    text = GPU_TEMPLATE.read_text("utf-8")
+    return Template(text).substitute(record["environment"] | tests | tables)
 
 
 def against_ours(record: dict) -> dict[str, str]:
