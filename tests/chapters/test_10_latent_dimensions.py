@@ -371,3 +371,45 @@ def test_codes_of_gaussian_data_together_are_the_prior():
     encoder = (w / top)[:, None] * axes.T[:J]
     together = encoder @ covariance @ encoder.T + (tau / top).diag()
     assert_close(together, torch.eye(J))
+
+
+@pytest.mark.book
+def test_what_the_page_says_of_the_animals_is_in_the_record():
+    record = load_record("animals")
+
+    def rows(part: str, run: str, key: str) -> Tensor:
+        """Of each seed, with its standard error if it has one."""
+        return torch.tensor([r[key] for r in record[part] if r["run"] == run])
+
+    for dim in (2, 5, 10, 50, 200):
+        bound, lead = (rows("dimensions", f"J{dim}", key) for key in ("elbo", "lead"))
+        words = f"| {dim} | # \\pm # | # \\pm # | {dim} |"
+        says(words, bound[:, 0].mean(), bound[:, 0].std(), *lead.mean(0))
+        assert (rows("dimensions", f"J{dim}", "active_units") == dim).all()
+        assert (lead[:, 0] < 0).all()  # twenty are best with every seed
+    bound = rows("dimensions", "J20", "elbo")[:, 0]
+    says("| 20 | # \\pm # | – |", bound.mean(), bound.std())
+    behind, sums, rates = [], [-bound.mean()], [rows("dimensions", "J20", "kl").mean()]
+    for beta in (0.1, 0.3, 3.0, 10.0):
+        lead, error = rows("beta", f"beta{beta}", "lead").T
+        assert (lead < -10 * error).all()  # weight 1 is best with every seed
+        behind.append(-lead.mean())
+        sums.append(-rows("beta", f"beta{beta}", "elbo")[:, 0].mean())
+        rates.append(rows("beta", f"beta{beta}", "kl").mean())
+    says("lower by #, #, # and # nats", *behind)
+    order = [1, 2, 0, 3, 4]  # by beta
+    R, total = (torch.stack(values)[order] for values in (rates, sums))
+    prices = -(total - R).diff() / R.diff()
+    says("between neighbours, #, #, # and #, lie", *prices)
+    betas = torch.tensor([0.1, 0.3, 1, 3, 10])
+    assert (betas[:-1] < prices).all() and (prices < betas[1:]).all()
+    assert (rows("beta", "beta3.0", "active_units") == 20).all()
+    says("keeps # to # of 200", *rows("few-digits", "J200", "active_units").aminmax())
+    ((bound, _),) = rows("long", "J200", "elbo")
+    says("# of 200 are left", *rows("long", "J200", "active_units"))
+    says("training animals are # nats", rows("long", "J200", "seen")[0] - bound)
+    short = (
+        rows("dimensions", "J200", "seen") - rows("dimensions", "J200", "elbo")[:, 0]
+    )
+    says("after twenty epochs #.", short[0])
+    says("risen by # \\pm # nats", *rows("long", "J200", "lead")[0])
