@@ -3,6 +3,7 @@
 import itertools
 import math
 from fractions import Fraction
+from statistics import mean
 
 import numpy as np
 import prose
@@ -14,6 +15,7 @@ from torch.autograd import grad
 from torch.testing import assert_close
 
 from tools.records.studies import level_log_prob
+from vae_lib.animals import load_animals
 from vae_lib.data import load_mnist
 from vae_lib.distributions import bernoulli_log_prob, gaussian_kl, gaussian_log_prob
 from vae_lib.models import VAE, VAEConfig
@@ -492,3 +494,71 @@ def test_what_the_pages_say_about_the_records_is_so():
         proper, weak = spread[1.0, seed], spread[1 / 128, seed]
         assert proper["median_std"] > 5 * weak["median_std"]
         assert 22 < proper["test"]["elbo"] - weak["test"]["elbo"] < 24
+
+
+@pytest.mark.book
+def test_what_the_page_says_of_the_animals_is_in_the_record():
+    record = load_record("animals")
+
+    def rows(part: str, run: str, *keys: str) -> Tensor:
+        """Of each seed, with its standard error if it has one."""
+        found = [row for row in record[part] if row["run"] == run]
+        for key in keys:
+            found = [row[key] for row in found]
+        return torch.tensor(found, dtype=torch.float64)
+
+    on, leads = ("grey", "threshold", "static"), {}
+    for kind in ("grey", "threshold", "static", "dynamic"):
+        bounds = [rows("binarizations", kind, "test", k)[:, 0].mean() for k in on]
+        lead = leads[kind] = rows("binarizations", kind, "lead", "static")
+        says(f"| animals, {kind} | # | # | # |", *bounds)
+        if kind != "static":
+            words = f"| animals, {kind} | # | # | # | # \\pm #"
+            says(words, *bounds, *lead.mean(0))
+    says("by #, # and # nats", *leads["dynamic"][:, 0].sort().values)
+    assert (leads["dynamic"][:, 0] > 3 * leads["dynamic"][:, 1]).all()
+    for pixels in on:  # the order down a column, with every seed
+        grey, threshold, dynamic = (
+            rows("binarizations", kind, "lead", pixels)[:, 0]
+            for kind in ("grey", "threshold", "dynamic")
+        )
+        assert (grey > dynamic).all() and (dynamic > 0).all()
+        assert ((threshold > grey) if pixels == "threshold" else threshold < 0).all()
+    digits = {
+        kind: mean(
+            row["test"]["static"]["elbo"] for row in rows_of("binarizations", kind)
+        )
+        for kind in leads
+    }
+    for kind in ("grey", "threshold", "dynamic"):
+        lead = digits[kind] - digits["static"]
+        assert 3 < leads[kind][:, 0].mean() / lead < 6.5
+    seen = rows("binarizations", "static", "seen")
+    unseen = rows("binarizations", "static", "test", "static")[:, 0]
+    says("bits is # nats better", (seen - unseen).mean())
+    for run, name in (
+        ("gaussian-half", "Gaussian, $s^2 = \\frac12$"),
+        ("gaussian-learned", "Gaussian, learned $s$"),
+        ("continuous-bernoulli", "continuous Bernoulli"),
+    ):
+        density, levels = (
+            rows("likelihoods", run, key)[:, 0].mean() for key in ("density", "levels")
+        )
+        lead = rows("likelihoods", run, "lead").mean(0)
+        kl, error = (
+            rows("likelihoods", run, key).mean() for key in ("kl", "squared_error")
+        )
+        if run == "gaussian-half":
+            says(f"| {name} | # | # | – | # | #", density, levels, kl, error)
+        else:
+            words = f"| {name} | # | # | # \\pm # | # | #"
+            says(words, density, levels, *lead, kl, error)
+    says("Bernoulli is # nats behind", -lead[0])
+    test, digits = load_animals("test").images, load_mnist("test").images
+    shares = [100 * ((x >= 0.1) & (x <= 0.9)).double().mean() for x in (test, digits)]
+    says("# % of their pixels lie between", shares[0])
+    says("0.1 and 0.9, against # %", shares[1])
+    entropy = -(torch.xlogy(test, test) + torch.xlogy(1 - test, 1 - test)).sum(1)
+    says("is higher, # nats against", entropy.double().mean())
+    seen = load_animals().images
+    assert not (seen.amax(0) == seen.amin(0)).any()
