@@ -43,15 +43,16 @@ STUDIES = {
         f"J{dim}": ({"latent_dim": dim}, {}) for dim in (2, 3, 5, 10, 20, 200)
     },
     # One of these over fewer epochs, short enough to be trained again in a notebook.
-    "latent-dimensions-short": {"J10": ({"latent_dim": 10}, {"epochs": 8})},
+    "latent-dimensions-short": {"J10": ({"latent_dim": 10}, {"epochs": 4})},
     "beta": {
         f"beta{beta}": ({"latent_dim": 20}, {"beta": beta})
         for beta in (0.1, 0.3, 3.0, 10.0)  # 1 is J20 above
     },
 }
 
-# By run, the weight of the KL in each of the first epochs; five more have weight 1.
+# By run, the weight of the KL in each of the first epochs; so many more have weight 1.
 WARM_UP = {"constant": [1.0] * 5, "warm-up": [k / 6 for k in range(1, 6)]}
+FULL_EPOCHS = (5, 10, 25)
 WARM_UP_RECIPE = Recipe(epochs=1, lr=2e-3, clip_norm=30.0)
 
 # The network and the recipe of the VAE in github.com/pytorch/examples, half as long.
@@ -267,24 +268,24 @@ def run_warm_up() -> None:
     """The same steps with the KL at its weight from the start, and with a warm-up."""
     results = []
     for seed in SEEDS:
-        for run, betas in WARM_UP.items():
-            model = warmed_up(betas, seed)
-            results.append({"run": run, "betas": betas, **judge(model)})
-            print("kl-warm-up", run, seed, round(results[-1]["elbo"], 2), flush=True)
-    write_record("kl-warm-up", {"runs": results})
+        for epochs in FULL_EPOCHS:
+            for run, betas in WARM_UP.items():
+                judged = judge(warmed_up(betas, epochs, seed))
+                results.append({"run": f"{run}, 5 + {epochs}", "betas": betas} | judged)
+                print("kl-warm-up", seed, run, epochs, judged["elbo"], flush=True)
+        write_record("kl-warm-up", {"runs": results})
 
 
-def warmed_up(betas: list[float], seed: int) -> VAE:
+def warmed_up(betas: list[float], epochs: int, seed: int) -> VAE:
     """A VAE with 50 latent dimensions whose KL has these weights, then weight 1."""
     images, recipe = load_mnist("train").images, WARM_UP_RECIPE
     set_seed(seed)
     model = VAE.from_data(VAEConfig(**ONE_LAYER, latent_dim=50), images)
     for beta in betas:  # a further call goes on with the same weights and moments
         train(model, images, recipe, beta=beta)
-    train(model, images, recipe, epochs=5, schedule="cosine")
-    epochs = len(model.history.rows)
-    model.record = {"recipe": asdict(replace(recipe, epochs=epochs)), "seed": seed}
-    model.record["rows"] = model.history.rows
+    train(model, images, recipe, epochs=epochs, schedule="cosine")
+    whole = replace(recipe, epochs=len(betas) + epochs)
+    model.record = {"recipe": asdict(whole), "seed": seed, "rows": model.history.rows}
     return model
 
 
