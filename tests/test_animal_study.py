@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from tools.records import animals, studies
+from tools.records import animals, measures
 from vae_lib.animals import load_animals
 from vae_lib.models import VAE, VAEConfig
 
@@ -37,9 +37,9 @@ def test_bounds_are_those_of_the_same_draws_each_time():
 def test_the_bound_of_levels_is_the_mean_over_the_images():
     config = VAEConfig(2, hidden_dims=(4,), n_pixels=6, likelihood="gaussian")
     model, x = VAE(config), (255 * torch.rand(7, 6)).round() / 255
-    levels = studies.level_bounds(model, x)
+    levels = measures.level_bounds(model, x)
     assert levels.shape == (7,) and (levels < 0).all()
-    assert studies.level_bound(model, x) == round(levels.mean().item(), 2)
+    assert measures.level_bound(model, x) == round(levels.mean().item(), 2)
 
 
 def test_equal_steps_are_nearly_those_of_the_digits():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tools.records import ledger, studies
+from tools.records import ledger, measures, studies
 from vae_lib import records
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
 from vae_lib.data import load_mnist
@@ -62,13 +62,13 @@ def test_a_record_says_what_made_it_and_holds_no_broken_number(name):
 @pytest.mark.parametrize("name", studies.STUDIES)
 def test_runs_of_a_study_have_its_networks_recipes_and_seeds(name):
     runs = {(run["run"], run["seed"]): run for run in load_record(name)["runs"]}
-    expected = [(run, seed) for run in studies.STUDIES[name] for seed in studies.SEEDS]
+    expected = [(run, seed) for run in studies.STUDIES[name] for seed in measures.SEEDS]
     assert list(runs) == expected
     for (run, _), found in runs.items():
         network, changes = studies.STUDIES[name][run]
-        config = VAEConfig(**studies.ONE_LAYER | network)
+        config = VAEConfig(**measures.ONE_LAYER | network)
         assert VAEConfig(**found["config"]) == config
-        assert from_file(found["recipe"]) == replace(studies.RECIPE, **changes)
+        assert from_file(found["recipe"]) == replace(measures.RECIPE, **changes)
         assert found["elbo"] == pytest.approx(found["log_p_x_given_z"] - found["kl"])
         assert sum(found["kl_per_dimension"]) == pytest.approx(found["kl"], rel=1e-3)
         assert 0 <= found["active_units"] <= config.latent_dim
@@ -81,7 +81,7 @@ def test_a_study_judges_by_the_kl_of_each_dimension(few_images, monkeypatch):
         "seed": 5,
         "rows": [{"seconds": 2}, {"seconds": 3}],
     }
-    found = studies.judge(model)
+    found = measures.judge(model)
     mu, logvar = (part.detach() for part in model.encode(few_images))
     by_dimension = [gaussian_kl(mu[:, [j]], logvar[:, [j]]).mean() for j in range(3)]
     assert_close(
@@ -98,16 +98,16 @@ def test_a_study_judges_by_the_kl_of_each_dimension(few_images, monkeypatch):
 def few_images(monkeypatch):
     images = torch.rand(50, 784)
     few = type(load_mnist("test"))(images, torch.arange(50) % 10)
-    for module in (studies, ledger):
+    for module in (measures, ledger):
         monkeypatch.setattr(module, "load_mnist", lambda split: few)
     return images
 
 
 def test_a_run_of_a_study_is_trained_once(few_images, monkeypatch, tmp_path):
-    monkeypatch.setattr(studies, "RUNS", tmp_path)
+    monkeypatch.setattr(measures, "RUNS", tmp_path)
     config, recipe = VAEConfig(2, (8,)), Recipe(epochs=2)
-    first = studies.trained("study/run-seed1", config, recipe, 1)
-    again = studies.trained("study/run-seed1", config, recipe, 1)
+    first = measures.trained("study/run-seed1", config, recipe, 1)
+    again = measures.trained("study/run-seed1", config, recipe, 1)
     assert first.record == again.record and len(first.record["rows"]) == 2
     assert first.record["seed"] == 1
 

@@ -14,7 +14,7 @@ from torch import distributions as td
 from torch.autograd import grad
 from torch.testing import assert_close
 
-from tools.records.studies import level_log_prob
+from tools.records.measures import level_log_prob
 from vae_lib.animals import load_animals
 from vae_lib.data import load_mnist
 from vae_lib.distributions import bernoulli_log_prob, gaussian_kl, gaussian_log_prob

@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tools.records import studies
+from tools.records import measures
 from vae_lib.animals import load_animals
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import active_units
@@ -25,7 +25,7 @@ FEW_DIMS = (20, 200)
 LONG_EPOCHS, LONG_SEEDS = 154, (0,)  # 9,394 steps; digits have 9,380
 BETAS = (0.1, 0.3, 3.0, 10.0)  # 1 is the run with 20 dimensions
 # 1,220 steps as well, about half of those of the digits.
-EXAMPLE_RECIPE = replace(studies.EXAMPLE_RECIPE, epochs=EPOCHS)
+EXAMPLE_RECIPE = replace(measures.EXAMPLE_RECIPE, epochs=EPOCHS)
 EARLY = 8  # epochs; the step size is constant, so these runs begin as longer ones do
 # The plane of chapter 7, early: 980 steps with digits, 992 with animals.
 PLANE = VAEConfig(2, hidden_dims=(192, 128, 128, 128), activation="silu")
@@ -49,16 +49,16 @@ def run() -> None:
     result = {}
     for name, part in parts.items():
         result[name] = []
-        for seed in LONG_SEEDS if name == "long" else studies.SEEDS:
+        for seed in LONG_SEEDS if name == "long" else measures.SEEDS:
             result[name] += [{"seed": seed, **row} for row in part(seed)]
             print("animals", name, seed, result[name][-1] | {"codes": 0}, flush=True)
-        studies.write_record("animals", result)
+        measures.write_record("animals", result)
 
 
 def trained(run: str, network: dict, recipe: Recipe, seed: int, images: Tensor) -> VAE:
     """The model of this run, trained now or already."""
     folder, config = f"animals/{run}-seed{seed}", VAEConfig(**network)
-    return studies.trained(folder, config, recipe, seed, images)
+    return measures.trained(folder, config, recipe, seed, images)
 
 
 def pictures(kind: str) -> tuple[Tensor, Tensor]:
@@ -76,8 +76,8 @@ def one_layer(
     latent_dim: int, seed: int, epochs: int, beta: float = 1.0, kind: str = "animals"
 ) -> VAE:
     """The network of the study of dimensions, trained on these pictures."""
-    network = studies.ONE_LAYER | {"latent_dim": latent_dim}
-    recipe = replace(studies.RECIPE, epochs=epochs, beta=beta)
+    network = measures.ONE_LAYER | {"latent_dim": latent_dim}
+    recipe = replace(measures.RECIPE, epochs=epochs, beta=beta)
     run = f"{kind}-J{latent_dim}-beta{beta:g}-epochs{epochs}"
     return trained(run, network, recipe, seed, pictures(kind)[0])
 
@@ -117,20 +117,20 @@ def binarizations(seed: int) -> list[dict]:
     """One network trained on each kind of pixels, judged on each; leads over static."""
     grey, test = load_animals().images, load_animals("test").images
     models = {}
-    for kind in studies.PIXELS:
+    for kind in measures.PIXELS:
         dynamic = {"binarization": "sample"} if kind == "dynamic" else {}
-        images = grey if dynamic else studies.pixels_as(kind, grey)
+        images = grey if dynamic else measures.pixels_as(kind, grey)
         recipe = replace(EXAMPLE_RECIPE, **dynamic)
-        models[kind] = trained(kind, studies.EXAMPLE, recipe, seed, images)
+        models[kind] = trained(kind, measures.EXAMPLE, recipe, seed, images)
     rows = []
     for kind, model in models.items():
         row = {"run": kind, "test": {}, "lead": {}}
         for on in ("grey", "threshold", "static"):
-            pixels = studies.pixels_as(on, test)
+            pixels = measures.pixels_as(on, test)
             found = bounds(model, pixels)
             row["test"][on] = mean_and_error(found)
             row["lead"][on] = mean_and_error(found - bounds(models["static"], pixels))
-        seen = bounds(model, studies.pixels_as(kind, grey[: len(test)]))
+        seen = bounds(model, measures.pixels_as(kind, grey[: len(test)]))
         row |= {"seen": mean_and_error(seen)[0], **early(model)}
         rows.append(row | {"active_units": active_units(model, test)})
     return rows
@@ -139,15 +139,15 @@ def binarizations(seed: int) -> list[dict]:
 def likelihoods(seed: int) -> list[dict]:
     """One network under several likelihoods; leads in levels are over fixed noise."""
     grey, test, rows, first = load_animals().images, load_animals("test").images, [], 0
-    for run, network in studies.LIKELIHOODS.items():
-        model = trained(run, studies.EXAMPLE | network, EXAMPLE_RECIPE, seed, grey)
-        levels = studies.level_bounds(model, test)
+    for run, network in measures.LIKELIHOODS.items():
+        model = trained(run, measures.EXAMPLE | network, EXAMPLE_RECIPE, seed, grey)
+        levels = measures.level_bounds(model, test)
         first = levels if not rows else first
         row = {"density": mean_and_error(bounds(model, test))}
         row |= {"levels": mean_and_error(levels), "kl": mean_kl(model, test)}
         row |= {"lead": mean_and_error(levels - first)}
-        row |= {"squared_error": studies.squared_error(model, test)}
-        row |= {"noise_std": studies.noise_std(model)}
+        row |= {"squared_error": measures.squared_error(model, test)}
+        row |= {"noise_std": measures.noise_std(model)}
         row |= {"active_units": active_units(model, test), **early(model)}
         rows.append({"run": run, **row})
     return rows
@@ -163,7 +163,7 @@ def planes(seed: int) -> list[dict]:
         images = load("train").images[:50_000]
         recipe = replace(PLANE_RECIPE, epochs=PLANE_EPOCHS[name])
         folder = f"animals/plane-{name}-seed{seed}"
-        model = studies.trained(folder, PLANE, recipe, seed, images)
+        model = measures.trained(folder, PLANE, recipe, seed, images)
         test, labels = (part[:2000] for part in load("test"))
         codes = model.encode(test)[0].detach()
         same = of_one_kind(codes, labels)

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from tools.book import BOOK, Template
+from tools.records.measures import write_record
 from tools.records.shipped import ship, trained, undisturbed
-from tools.records.studies import write_record
 from vae_lib.checkpoints import PRETRAINED
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import log_likelihood

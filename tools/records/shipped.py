@@ -15,7 +15,7 @@ from statistics import median
 
 import torch
 
-from tools.records.studies import RUNS
+from tools.records.measures import RUNS
 from vae_lib.checkpoints import FOLDER, PRETRAINED, load, save
 from vae_lib.data import load_mnist
 from vae_lib.evaluation import evaluate_elbo
