@@ -340,6 +340,13 @@ def table(first: str) -> dict[tuple[str, ...], list[str]]:
     return rows
 
 
+def notebook_text() -> str:
+    """What the cells of the first notebook print."""
+    cells = nbformat.read(notebooks_of(PAGE.stem)[0], 4).cells
+    outputs = [o for cell in cells for o in cell.get("outputs", [])]
+    return "".join(output.get("text", "") for output in outputs)
+
+
 def printed(value: float, places: int) -> str:
     return f"{value:.{places}f}"
 
@@ -382,7 +389,11 @@ def test_the_table_of_filled_holes_is_that_of_the_record():
 
 def test_the_table_of_denoising_is_that_of_the_record():
     rows = table("| prior of the code | 0.1")
-    assert len(rows) == 10
+    assert len(rows) == 12
+    for name in ("Wiener filter", "ten nearest digits"):  # these need no training
+        printed_as = name.replace("nearest digits", "neighbours")
+        (found,) = re.findall(rf"^{printed_as} +([\d. ]+)$", notebook_text(), re.M)
+        assert rows.pop((name, ""))[1:] == found.split()
     for key, (_, *cells) in rows.items():
         for cell, s in zip(cells, ("0.1", "0.25", "0.5", "1.0"), strict=True):
             found = mean("digits", "restored", s, "mean", METHODS[key])
@@ -504,16 +515,15 @@ def test_a_verdict_about_scores_is_the_same_for_every_seed():
 
 
 def test_what_one_run_gives_is_what_the_notebook_printed():
-    path, _ = notebooks_of(PAGE.stem)
-    cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
-    text = "".join(o.get("text", "") for c in cells for o in c.outputs)
-
     def printed_after(name: str) -> list[float]:
-        line = re.search(rf"^{name} (.*)$", text, re.M)[1]
+        line = re.search(rf"^{name} (.*)$", notebook_text(), re.M)[1]
         return [float(n) for n in re.findall(r"-?\d+\.\d+", line)]
 
-    says("longer, has # beside", printed_after("mnist-20d")[0])
-    says("the difference is # with a", printed_after("by image")[0])
+    says("much longer, has # on 1,500", printed_after("mnist-20d")[0])
+    numbers = r" +([\d.]+) \+- [\d.]+, ahead ([\d.]+) \+- ([\d.]+)$"
+    for name, words in {"ten": "among as many have", "tuned": "digits has"}.items():
+        (found,) = re.findall(f"^{name} neighbours{numbers}", notebook_text(), re.M)
+        says(f"{words} #, # ± # ahead", *map(float, found))
     off, effective = printed_after("fitted")
     says("effective sample size, #, and is off by #", effective, off)
     (off, _), (less, ess) = printed_after("encoder"), printed_after("prior")
