@@ -109,6 +109,15 @@ def test_every_figure_has_an_alt_text_of_its_own(notebook):
     assert len(seen) == len(set(seen)), "two figures share an alt text (or a cell)"
 
 
+def test_a_figure_is_there_as_a_picture(notebook):
+    """Not as the words for it that a backend without pictures leaves."""
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            named = data.get("text/plain", "").startswith("<Figure size")
+            assert not named or "image/png" in data, cell.id
+
+
 def test_figures_are_opaque_small_and_unstamped(notebook):
     for cell, png in figures(notebook):
         assert len(png) <= 100_000, f"{cell.id}: {len(png)} bytes"

@@ -448,14 +448,14 @@ def test_sentences_about_holes_and_noise_are_those_of_the_record():
     found = [mean("animals", "filled", "mean", name) for name in names]
     says("best code #, with a mixture #, the", *found[:2])
     says("#, the VAE #, ten neighbours #", *found[1:])
-    says("they win, by # with", -apart(short, "filled", "ten neighbours"))
+    says("the ten nearest win, by # with", -apart(short, "filled", "ten neighbours"))
     chains = "chain that always moves", "tested chain", "tested chain, 2000 steps"
     moving, tested, long = (mean(short, "filled", "mean", name) for name in chains)
     says("that always moves has #, the", moving)
     says("in the limit exact, #: of", tested)
     says("2,000 steps it comes to #.", long)
     says("behind, it is # behind.", -apart(short, "restored 1.0", one))
-    says("brackets by # decibels", apart(longer, "restored 0.1", one))
+    says("$r_d$, by # decibels", apart(longer, "restored 0.1", one))
     says("behind it by # at", -apart(longer, "restored 1.0", one))
     says("without a prior it is behind by #.", -apart(longer, "restored 1.0", best))
 
@@ -519,7 +519,7 @@ def test_what_one_run_gives_is_what_the_notebook_printed():
         line = re.search(rf"^{name} (.*)$", notebook_text(), re.M)[1]
         return [float(n) for n in re.findall(r"-?\d+\.\d+", line)]
 
-    says("much longer, has # on 1,500", printed_after("mnist-20d")[0])
+    says("much longer, has # on 1,000", printed_after("mnist-20d")[0])
     numbers = r" +([\d.]+) \+- [\d.]+, ahead ([\d.]+) \+- ([\d.]+)$"
     for name, words in {"ten": "among as many have", "tuned": "digits has"}.items():
         (found,) = re.findall(f"^{name} neighbours{numbers}", notebook_text(), re.M)
