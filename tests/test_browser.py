@@ -436,8 +436,13 @@ def test_search_answers_whatever_is_asked(window, words):
 
 
 def printed(page):
-    """What stands on each sheet of paper, colours included."""
-    sheets = PdfReader(BytesIO(page.pdf(print_background=True))).pages
+    """What stands on each sheet of paper, colours included.
+
+    The sheets are as long as a PDF allows: between short ones Chromium breaks a page
+    now here and now there, from one print to the next.
+    """
+    content = page.pdf(print_background=True, width="8.5in", height="200in")
+    sheets = PdfReader(BytesIO(content)).pages
     return [sheet.get_contents().get_data() for sheet in sheets]
 
 

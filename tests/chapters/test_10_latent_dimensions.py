@@ -498,4 +498,4 @@ def test_what_the_page_says_of_the_animals_is_in_the_record():
         rows("dimensions", "J200", "seen") - rows("dimensions", "J200", "elbo")[:, 0]
     )
     says("after twenty epochs #.", short[0])
-    says("risen by # \\pm # nats", *rows("long", "J200", "lead")[0])
+    says("the same # \\pm # nats above", *rows("long", "J200", "lead")[0])
