@@ -550,3 +550,22 @@ def test_empty_page_is_as_far_out_as_the_exercise_says():
     says("so the mean is $# - #\\cdot # = #$", logs[0], 78.4, math.log(9), mean)
     says("the standard deviation $2.197\\cdot 8.4 = #$", std)
     says("= #$ standard deviations above", (logs[0] - mean) / std)
+
+
+def test_what_the_animals_say_against_the_digits_is_in_the_record():
+    for seed in of_seeds("animals", "half way"):
+        assert seed["VAE, circle"][1][0] < seed["PCA"][1][0]
+    for seed in of_seeds("animals", "filled", "mean"):
+        order = "ten neighbours", "VAE, N(0, I)", "auto-encoder, mixture"
+        means = [seed[name][0] for name in (*order, "auto-encoder, no prior")]
+        assert means == sorted(means)
+        assert seed["tested chain"][0] < seed["chain that always moves"][0]
+    names = "auto-encoder, plane, 5000", "VAE, plane, 5000"
+    pairs = zip(*(of_seeds("animals", "named", name) for name in names), strict=True)
+    assert {ae[1] > vae[1] for ae, vae in pairs} == {False, True}
+    for seed in of_seeds("animals", "restored", "1.0", "mean"):
+        assert abs(seed["auto-encoder, Gaussian"][0] - seed["VAE, N(0, I)"][0]) < 0.1
+    for seed in of_seeds("animals", "restored", "0.1", "difference"):
+        assert abs(seed["auto-encoder, Gaussian, and pixel"][0]) < 0.05
+    level = mean("animals", "restored", "1.0", "mean", "VAE, N(0, I)")
+    says("$1$, with # decibels each", level)
