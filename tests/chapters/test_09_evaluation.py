@@ -364,6 +364,21 @@ def test_the_order_by_a_linear_probe_depends_on_the_seed():
         leads.append(vae - plain)
     assert leads[0] > 0 > max(leads[1:]) and min(leads) == leads[2]
     assert 6 < -leads[2] < 7  # "by almost seven points"
+    share = correct["VAE", 0, "digits"] / 100
+    of_difference = 100 * math.sqrt(2 * share * (1 - share) / 10_000)
+    assert leads[0] == pytest.approx(of_difference, rel=0.2)  # "about one"
+    simple = [
+        run["named"]["PCA, plane, 5000"][0] for run in load_record("uses")["runs"]
+    ]
+    low, high = says("the simple opponent, has # to # %")
+    assert low < min(simple[:3]) and max(simple[:3]) < high
     worst = min(correct.values(), key=lambda share: abs(share - 50))
     error = math.sqrt(worst * (100 - worst) / 10_000)
     assert 0.4 < error < 0.6  # "half a percent"
+
+
+@pytest.mark.book
+def test_the_bound_moves_by_nats_from_seed_to_seed():
+    rows = [row for row in load_record("gap")["runs"] if row["run"] == "test"]
+    elbos = [row["log_p_x"]["mean"] - row["gap"]["mean"] for row in rows]
+    says("are #, # and #.", *elbos)

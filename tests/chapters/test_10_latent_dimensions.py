@@ -498,4 +498,6 @@ def test_what_the_page_says_of_the_animals_is_in_the_record():
         rows("dimensions", "J200", "seen") - rows("dimensions", "J200", "elbo")[:, 0]
     )
     says("after twenty epochs #.", short[0])
+    costs = [-lead for lead, _ in rows("few-digits", "J200", "lead").tolist()]
+    says("more, too: # to # nats", min(costs), max(costs))
     says("the same # \\pm # nats above", *rows("long", "J200", "lead")[0])

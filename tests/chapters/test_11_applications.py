@@ -364,6 +364,7 @@ METHODS = {  # by row of the tables of two sections, the name in the record
     ("VAE, posterior mean", "$\\mathcal N(0, I)$"): "VAE, N(0, I)",
     ("VAE, posterior mean", "mixture of ten"): "VAE, mixture",
     ("ten nearest digits", ""): "ten neighbours",
+    ("one denoising auto-encoder", ""): "generalist",
     ("four denoising auto-encoders", ""): "specialist",
 }
 
@@ -389,7 +390,7 @@ def test_the_table_of_filled_holes_is_that_of_the_record():
 
 def test_the_table_of_denoising_is_that_of_the_record():
     rows = table("| prior of the code | 0.1")
-    assert len(rows) == 12
+    assert len(rows) == 13
     for name in ("Wiener filter", "ten nearest digits"):  # these need no training
         printed_as = name.replace("nearest digits", "neighbours")
         (found,) = re.findall(rf"^{printed_as} +([\d. ]+)$", notebook_text(), re.M)
@@ -457,6 +458,13 @@ def test_sentences_about_holes_and_noise_are_those_of_the_record():
     says("behind, it is # behind.", -apart(short, "restored 1.0", one))
     says("$r_d$, by # decibels", apart(longer, "restored 0.1", one))
     says("behind it by # at", -apart(longer, "restored 1.0", one))
+    level = "auto-encoder, no prior, and pixel"
+    says("if only by # decibels at", -apart(short, "restored 0.1", level))
+    ten = float(table("| prior of the code | 0.1")["ten nearest digits", ""][-1])
+    best = of_seeds(longer, "restored", "1.0", "mean", "VAE, mixture")
+    low, high = says("a mixture is # to # behind them")
+    assert all(low - 0.05 < ten - value < high + 0.05 for value, _ in best)
+    best = "auto-encoder, no prior"
     says("without a prior it is behind by #.", -apart(longer, "restored 1.0", best))
 
 

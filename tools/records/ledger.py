@@ -42,7 +42,7 @@ CHECK = {"images": 1000, "n_samples": 100}
 SHORTER = (
     "the published run maximises this bound for 3,280 epochs, from new weights; ours"
     " takes over trained weights and adds what fits into about an hour in all. Tried:"
-    " the row above it, without these epochs. Next step: more epochs"
+    " the row above it, without these epochs. Not tried: more epochs"
 )
 
 
