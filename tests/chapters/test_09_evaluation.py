@@ -2,7 +2,9 @@
 
 import itertools
 import math
+import re
 
+import nbformat
 import numpy as np
 import prose
 import pytest
@@ -11,6 +13,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
 
+from tools.book import NOTEBOOKS
 from vae_lib.distributions import gaussian_log_prob
 from vae_lib.evaluation import log_likelihood, log_likelihood_by_quadrature
 from vae_lib.linear_gaussian import LinearGaussianModel
@@ -375,6 +378,15 @@ def test_the_order_by_a_linear_probe_depends_on_the_seed():
     worst = min(correct.values(), key=lambda share: abs(share - 50))
     error = math.sqrt(worst * (100 - worst) / 10_000)
     assert 0.4 < error < 0.6  # "half a percent"
+
+
+@pytest.mark.book
+def test_the_row_of_the_priors_draws_is_what_the_notebook_printed():
+    cells = nbformat.read(NOTEBOOKS / "09-evaluation.ipynb", 4).cells
+    text = "".join(o.get("text", "") for c in cells for o in c.get("outputs", []))
+    gap, error = map(float, re.search(r"prior: gap (\S+) \+- (\S+)", text).groups())
+    bound = -126.065 - gap  # the notebook asserts the first number
+    says("draws from the prior | # | # ± # |", bound, gap, error)
 
 
 @pytest.mark.book
