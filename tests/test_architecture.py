@@ -110,6 +110,7 @@ ROOMS = {
     "site": {"book"},
     "course": {"book", "site"},
     "records": {"book"},
+    "rhythm": {"book", "course"},
     "new_chapter": {"book", "course", "diagrams", "notebooks", "register"},
 }
 COMMANDS = {"arguments", "console", "options", "presets", "results", "__main__"}
