@@ -51,7 +51,9 @@ def site():
     for name in NAMES:
         page = BeautifulSoup((SITE / f"{name}.html").read_text("utf-8"), "html.parser")
         articles[name] = page.select_one("article.bd-article")
-        for element in articles[name].select(".headerlink, .toctree-wrapper, summary"):
+        for element in articles[name].select(
+            ".headerlink, .toctree-wrapper, .hide > summary"
+        ):
             element.decompose()
     return articles
 
@@ -209,6 +211,13 @@ def test_page_is_there_from_its_first_sentence_to_its_last(name, site, text):
     sentences = [letters(p.get_text()) for p in plain if p.get_text().strip()]
     found = letters(text[name])
     assert sentences[0] in found and sentences[-1] in found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_titles_of_what_the_site_folds_are_there(name, site, text):
+    titles = [title.get_text() for title in site[name].select(".fold > summary")]
+    plain = [title for title in titles if "\\" not in title]
+    assert all(letters(title) in letters(text[name]) for title in plain)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("book/0")])
