@@ -60,7 +60,8 @@ def article(soup: BeautifulSoup, page: Page, names: set[str]) -> Tag:
     """The article of a page, for its place among the pages with these names."""
     body = soup.select_one("article.bd-article")
     for element in body.select(
-        ".headerlink, .toctree-wrapper, script, style, canvas, button, input, summary"
+        ".headerlink, .section-number, .toctree-wrapper, "
+        "script, style, canvas, button, input, summary"
     ):
         element.decompose()
     for details in body.find_all("details"):  # folded on the site, open on paper
