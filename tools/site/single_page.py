@@ -62,7 +62,8 @@ def article(soup: BeautifulSoup, page: Page, names: set[str]) -> Tag:
     for summary in body.select(".fold > summary"):
         summary.name = "p"
     for element in body.select(
-        ".headerlink, .toctree-wrapper, script, style, canvas, button, input, summary"
+        ".headerlink, .section-number, .toctree-wrapper, "
+        "script, style, canvas, button, input, summary"
     ):
         element.decompose()
     for details in body.find_all("details"):  # folded on the site, open on paper
