@@ -17,7 +17,7 @@ BOX = re.compile(
     r'<p class="admonition-title"[^>]*>(?P<title>.*?)</p>(?P<content>.*)</div>\s*',
     re.DOTALL,
 )
-FOLD = re.compile('<details class="[^"]* fold"')
+FOLD = re.compile('<details class="(?![^"]*(?:question|solution))[^"]* fold"')
 LINK = re.compile(r"</?a\b[^>]*>")
 # Each button says what it does; a style sheet shows the one that is of use.
 BUTTON = """
