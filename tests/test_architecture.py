@@ -111,6 +111,7 @@ ROOMS = {
     "site": {"book"},
     "course": {"book", "site"},
     "records": {"book"},
+    "rhythm": {"book", "course"},
     "new_chapter": {"book", "course", "diagrams", "notebooks", "numbers", "register"},
 }
 COMMANDS = {"arguments", "console", "options", "presets", "results", "__main__"}

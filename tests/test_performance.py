@@ -91,6 +91,7 @@ def gpu_record() -> dict:
     ways = ("products", "ours", "compiled", "medium", "dataloader")
     ratio = {"median": 2.31, "min": 2.17, "max": 2.56}
     line = {"t0_ms": 0.37, "t1_us": 0.63, "tera_operations": 5.21}
+    line["steps"] = [{"batch": 33}, {"batch": 99}]
     return {
         "environment": {"gpu": "G9", "driver": "1.2", "torch": "9.8", "cuda": "7.6"},
         "tests": {"passed": 14, "failed": 0, "skipped": 3},
@@ -98,6 +99,7 @@ def gpu_record() -> dict:
         "networks": {"dense": line, "convolutional": line | {"t1_us": 77.25}},
         "ways": {
             "ratio_to_products": dict.fromkeys(ways, ratio),
+            "ratio_to_ours": dict.fromkeys(ways, ratio | {"median": 1.83}),
             "train_elbo_of_last_epoch": dict.fromkeys(ways[1:], -118.6),
         },
     }
@@ -115,6 +117,7 @@ def test_page_shows_no_number_that_is_not_in_the_record(record, gpu_record, with
         for form in (
             f"{x:,}",
             *(f"{abs(x):.{n}f}" for n in (0, 1, 2)),
+            f"{float(f'{x:.2g}'):g}",
             f"{100 * x:.1f}",
         )
     }
@@ -130,7 +133,7 @@ def test_page_says_nothing_of_a_gpu_until_one_was_measured(record, gpu_record):
     assert "`G9`, with the driver `1.2`, CUDA `7.6` and PyTorch `9.8`" in part
     assert "14 passed, 0 failed and 3 were skipped" in part
     assert "| `mnist-2d` | 0.71 | \u2212163.4 |" in part
-    assert "| convolutional | 0.37 | 77.25 | 5.21 |" in part
+    assert "| convolutional | 33 and 99 | 0.37 | 77 | 5 |" in part
     assert "| `train` | 2.31 | 2.17 | 2.56 | \u2212118.6 |" in part
     assert "@" not in part
 

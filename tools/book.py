@@ -1,6 +1,7 @@
 """The book as data: where its parts lie and what they say, read nowhere else."""
 
 import ast
+import base64
 import re
 import string
 from collections.abc import Iterable
@@ -51,6 +52,14 @@ class Equation(NamedTuple):
     page: str
     stated: str
     formula: str
+
+
+class Picture(NamedTuple):
+    """What a cell of a notebook has drawn, and the section that the cell stands in."""
+
+    png: bytes
+    alt: str
+    section: str
 
 
 class Chapter(NamedTuple):
@@ -170,6 +179,35 @@ def figures() -> dict[str, str]:
         for page in sorted(BOOK.glob("*.md"))
         for name, alt in FIGURE.findall(page.read_text("utf-8"))
     }
+
+
+def picture(notebook: Path, cell_id: str) -> Picture:
+    """The picture of a notebook's cell.
+
+    Raises:
+        ValueError: if there is no such cell, or it has not one picture and an alt text.
+    """
+    folder = notebook.parent
+    if notebook not in folder.glob("*.ipynb"):
+        raise ValueError(f"expected a notebook in {folder.name}, got {notebook.stem}")
+    section = ""
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.id == cell_id:
+            return _picture(cell, section, f"cell {cell_id} of {notebook.name}")
+        if cell.cell_type == "markdown":
+            *_, section = [section, *re.findall(r"^#+ (.+)$", cell.source, re.M)]
+    raise ValueError(f"expected a cell {cell_id} in {notebook.name}, got none")
+
+
+def _picture(cell: NotebookNode, section: str, place: str) -> Picture:
+    found = [output.get("data", {}) for output in cell.get("outputs", [])]
+    pngs = [data["image/png"] for data in found if "image/png" in data]
+    if len(pngs) != 1:
+        raise ValueError(f"expected one picture from {place}, got {len(pngs)}")
+    alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+    if not alt:
+        raise ValueError(f"expected an alt text in the metadata of {place}, got none")
+    return Picture(base64.b64decode(pngs[0]), alt, section)
 
 
 def needs() -> dict[int, set[int]]:

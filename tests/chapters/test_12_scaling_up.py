@@ -390,6 +390,34 @@ def test_plans_in_the_text_follow_from_their_assumptions(networks):
 
 
 @pytest.mark.book
+def test_what_the_text_says_of_the_gpu_is_what_was_measured(networks):
+    record = json.loads((BOOK / "gpu.json").read_text("utf-8"))["networks"]
+    dense, conv = record["dense"], record["convolutional"]
+    for found, (size, work) in zip((dense, conv), networks.values(), strict=True):
+        for step in found["steps"]:
+            assert step["parameters"] == size and step["operations_per_image"] == work
+    speeds = [1e12 * found["tera_operations"] for found in (dense, conv)]
+    times = [found["t1_us"] for found in (dense, conv)]
+    says("GPU, *measured* | $#$ and $#$ | # µs | # µs |", *speeds, *times)
+    says("$t_0$ is # ms there", dense["t0_ms"])
+    says("time than one with #.", dense["steps"][0]["batch"])
+    assumed = says("of them $t_0 = #$ ms")
+    says(f"is {dense['t0_ms']:.1f} ms there, not #", assumed)
+    assert 256 * dense["t1_us"] < 0.01 * 1e3 * dense["t0_ms"], "hardly less time"
+
+    def gain(found, n_images):
+        t0, t1 = 1e-3 * found["t0_ms"], 1e-6 * found["t1_us"]
+        size = found["steps"][0]["parameters"]
+        one, eight = (step_time(n, t0, t1, n_images, size, 1e-5, 1e11) for n in (1, 8))
+        return float(one / eight)
+
+    gains = [gain(found, b) for found in (dense, conv) for b in (256, 4096)]
+    says("256 images # times as fast as one", gains[0])
+    says("on 4,096 images # times, and", gains[1])
+    says("convolutional network's # and # times", *gains[2:])
+
+
+@pytest.mark.book
 def test_plans_between_machines_follow_from_their_assumptions(networks):
     (size, work), (conv_size, conv_work) = networks.values()
     latency, rate = says("assume $\\ell = #$ µs and $r = #$ GB/s")

@@ -9,16 +9,15 @@ What the book holds is not typed again. The lecture names it in double braces:
 {{mnist-2d.test_elbo}}     a number in the record of a shipped model
 """
 
-import base64
 import re
 import shutil
 import sys
 from pathlib import Path
 
-import nbformat
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
 
+from tools import book
 from tools.book import BOOK, BUILD, NOTEBOOKS, STATIC, all_equations, figures
 from tools.site.files import guarded, tidy
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
@@ -56,14 +55,9 @@ def formulas() -> dict[str, str]:
 
 def picture(notebook: str, cell_id: str, folder: Path) -> str:
     """Markdown for a cell's picture, which is written into this folder."""
-    for cell in nbformat.read(NOTEBOOKS / f"{notebook}.ipynb", as_version=4).cells:
-        for output in cell.get("outputs", []):
-            if cell.id == cell_id and "image/png" in output.get("data", {}):
-                png = base64.b64decode(output.data["image/png"])
-                (folder / f"{notebook}-{cell_id}.png").write_bytes(png)
-                alt = cell.metadata.mystnb.image.alt
-                return f"![{alt}]({notebook}-{cell_id}.png)"
-    raise KeyError(cell_id)
+    shown = book.picture(NOTEBOOKS / f"{notebook}.ipynb", cell_id)
+    (folder / f"{notebook}-{cell_id}.png").write_bytes(shown.png)
+    return f"![{shown.alt}]({notebook}-{cell_id}.png)"
 
 
 def filled(source: str, folder: Path) -> str:
@@ -92,9 +86,9 @@ def filled(source: str, folder: Path) -> str:
     def fill_or_say(match: re.Match) -> str:
         try:
             return fill(match)
-        except KeyError:
+        except (KeyError, ValueError) as error:
             kinds = "a formula, figure, picture or record of the book"
-            raise ValueError(f"expected {kinds}, got {match[0]}") from None
+            raise ValueError(f"expected {kinds}, got {match[0]}") from error
 
     return NAME.sub(fill_or_say, source)
 

@@ -94,11 +94,17 @@ def on_a_gpu(record: dict) -> str:
         for name, x in record["presets"].items()
     ]
     networks = [
-        (name, *(f"{x[key]:.2f}" for key in ("t0_ms", "t1_us", "tera_operations")))
+        (
+            name,
+            " and ".join(f"{step['batch']:,}" for step in x["steps"]),
+            *(f"{float(f'{x[key]:.2g}'):g}" for key in ("t0_ms", "t1_us")),
+            f"{x['tera_operations']:.0f}",
+        )
         for name, x in record["networks"].items()
     ]
     tests = {f"tests_{key}": str(n) for key, n in record["tests"].items()}
     ways = {"ways": table_of_ways(record["ways"])}
+    ways |= against_ours(record["ways"])
     tables = {"presets": rows(presets), "networks": rows(networks)} | ways
     text = GPU_TEMPLATE.read_text("utf-8")
     return Template(text).substitute(record["environment"] | tests | tables)

@@ -45,7 +45,8 @@ KEEP = """() => {
       text.classList.add("whole");
   for (const table of document.querySelectorAll("table"))
     if (table.offsetHeight < 310) table.classList.add("whole");
-  for (const image of document.querySelectorAll(".cell_output img"))
+  const drawn = ":is(.cell_output, .notebook-figure) img";
+  for (const image of document.querySelectorAll(drawn))
     if (image.naturalWidth < 1.3 * image.naturalHeight) image.classList.add("square");
 }"""
 
