@@ -38,7 +38,6 @@ notebooks/12-scaling-up
 notebooks/exercises/01-latent-variables
 notebooks/exercises/02-kl-divergence
 notebooks/exercises/03-elbo
-notebooks/exercises/05-reparameterization
 notebooks/exercises/06-autoencoders
 notebooks/exercises/07-vae
 notebooks/exercises/08-likelihoods
