@@ -82,7 +82,9 @@ def test_sources_give_each_label_the_number_of_the_site(called):
         for (name, anchor), (kind, words) in called.items():
             if name in chapter and kind != "exercises":
                 found[anchor.removeprefix("equation-")] = words
-    assert found == known and len(known) > 3 * len(IN_CHAPTERS)
+    unlabelled = {at for at in found if re.fullmatch(r"(id|[a-z]+-)\d+", at)}
+    assert {at: found[at] for at in found.keys() - unlabelled} == known
+    assert len(known) > 3 * len(IN_CHAPTERS)
 
 
 @pytest.mark.parametrize("chapter", IN_CHAPTERS)
