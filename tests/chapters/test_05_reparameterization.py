@@ -445,4 +445,4 @@ def test_factors_on_the_digits_are_those_that_the_notebook_has_measured():
     assert all(b <= m < b + 1.5 for b, m in zip(best, mean, strict=True))
     value, spread = found(r"mnist-2d: (-\d+), ([\d.]+)")
     says("log-likelihoods near $#$", value)
-    says("among themselves by # only", spread)
+    says("standard deviation of only #", spread)
