@@ -14,7 +14,6 @@ book/01-latent-variables
 book/02-kl-divergence
 book/03-elbo
 book/04-gaussian-kl
-book/05-reparameterization
 book/06-autoencoders
 book/07-vae
 book/08-likelihoods
@@ -28,7 +27,6 @@ notebooks/01-latent-variables
 notebooks/02-kl-divergence
 notebooks/03-elbo
 notebooks/04-gaussian-kl
-notebooks/05-reparameterization
 notebooks/06-autoencoders
 notebooks/07-vae
 notebooks/08-likelihoods
@@ -40,7 +38,6 @@ notebooks/12-scaling-up
 notebooks/exercises/01-latent-variables
 notebooks/exercises/02-kl-divergence
 notebooks/exercises/03-elbo
-notebooks/exercises/05-reparameterization
 notebooks/exercises/06-autoencoders
 notebooks/exercises/07-vae
 notebooks/exercises/08-likelihoods
