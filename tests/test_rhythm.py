@@ -19,7 +19,6 @@ book/06-autoencoders
 book/07-vae
 book/08-likelihoods
 book/09-evaluation
-book/10-latent-dimensions
 book/11-applications
 book/12-scaling-up
 book/loss-scale
@@ -33,7 +32,6 @@ notebooks/06-autoencoders
 notebooks/07-vae
 notebooks/08-likelihoods
 notebooks/09-evaluation
-notebooks/10-latent-dimensions
 notebooks/11-applications-2
 notebooks/11-applications
 notebooks/12-scaling-up
