@@ -43,7 +43,6 @@ notebooks/exercises/06-autoencoders
 notebooks/exercises/07-vae
 notebooks/exercises/08-likelihoods
 notebooks/exercises/09-evaluation
-notebooks/exercises/10-latent-dimensions
 notebooks/exercises/11-applications
 notebooks/exercises/12-scaling-up
 notebooks/exercises/spot-the-bug
