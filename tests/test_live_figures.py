@@ -14,6 +14,7 @@ from torch.distributions import Normal, kl_divergence
 
 from tools.book import ROOT
 from tools.site.browser import wait_until
+from vae_lib.data import load_mnist
 from vae_lib.distributions import gaussian_kl, reparameterize
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.models import VAE, VAEConfig
@@ -28,6 +29,7 @@ FIGURES = {
     "live-reparameterization": "05-reparameterization",
     "live-loss-scale": "08-likelihoods",
     "live-loss-scale-reference": "loss-scale",
+    "live-switch-off": "10-latent-dimensions",
     "live-step-time": "12-scaling-up",
 }
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
@@ -550,6 +552,90 @@ def test_calculator_is_driven_by_the_keyboard(loss):
     loss.page.keyboard.press("ArrowDown")
     assert loss.state["kl"] == "batchmean"
     assert loss.numbers["beta"] == pytest.approx(1 / 129, **CLOSE)
+
+
+# The dimensions that are in use (chapter 10)
+
+
+@pytest.fixture
+def level(shared):
+    figure = shared("live-switch-off")
+    figure.set(power=0, noise=1, contrast=1)
+    return figure
+
+
+@pytest.fixture(scope="module")
+def spectrum():
+    """Eigenvalues of the training digits' covariance, largest first."""
+    digits = load_mnist("train").images.double()
+    return torch.linalg.eigvalsh(torch.cov(digits.T, correction=0)).flip(0)
+
+
+def test_bars_are_the_variances_of_the_digits(level, spectrum):
+    for contrast in (1, 0.5, 2):
+        numbers = level.set(contrast=contrast)
+        expected = contrast**2 * spectrum
+        assert numbers["lambdas"] == pytest.approx(expected[:20].tolist(), abs=3e-4)
+        assert numbers["total"] == pytest.approx(float(expected.sum()), abs=3e-3)
+
+
+def test_level_leaves_what_the_exact_linear_model_has(level, spectrum):
+    """Means, rate and error of the posterior that goes with the optimal columns."""
+    for power, noise, contrast in itertools.product((-1, 0.4), (0.7, 1), (0.5, 1.5)):
+        numbers = level.set(power=power, noise=noise, contrast=contrast)
+        tau, lambdas = numbers["tau"], torch.tensor(numbers["lambdas"])
+        assert tau == pytest.approx(10**power * noise**2, **CLOSE)
+        columns = (lambdas - tau).clamp(min=0).sqrt()
+        model = LinearGaussianModel(columns.diag(), torch.zeros(20), math.sqrt(tau))
+        encoder, covariance = model.posterior(torch.eye(20))  # rows: mean of each axis
+        variance = encoder.square().T @ lambdas  # of the mean codes
+        assert numbers["shares"] == pytest.approx(variance.tolist(), rel=1e-9, abs=1e-9)
+        assert numbers["used"] == int((columns > 0).sum())
+        std = covariance.diagonal()
+        rate = 0.5 * (variance + std - 1 - std.log()).sum()
+        assert numbers["rate"] == pytest.approx(float(rate), rel=1e-9, abs=1e-9)
+        left = (1 - columns * encoder.diagonal()) ** 2 * lambdas + columns**2 * std
+        rest = contrast**2 * float(spectrum[20:].sum())
+        assert numbers["error"] == pytest.approx(float(left.sum()) + rest, abs=1e-3)
+
+
+def test_level_drowns_what_the_text_says(level, spectrum):
+    says = prose.says("10-latent-dimensions")
+    assert level.numbers["used"] == 12 and "12 of 20 dimensions" in level.text
+    last = float(spectrum[0])
+    says("at $\\tau = #$ the last", last)
+    assert level.set(power=math.log10(last) - 0.001)["used"] == 1
+    assert level.set(power=math.log10(last) + 0.001)["used"] == 0
+    assert "no dimension is in use" in level.text
+    level.set(power=0)
+    level.body.get_by_role("button").click()
+    wait_until(
+        level.page,
+        "() => document.querySelector('#live-switch-off .live-body')"
+        ".live.numbers().used === 0",
+    )
+    faint, heavy = (
+        level.set(power=0, contrast=0.5),
+        level.set(power=math.log10(4), contrast=1),
+    )
+    noisy = level.set(power=0, noise=2)
+    for key in ("shares", "used", "rate"):
+        assert faint[key] == pytest.approx(heavy[key], rel=1e-9)
+        assert noisy[key] == pytest.approx(heavy[key], rel=1e-9)
+
+
+def test_level_is_moved_by_mouse_keyboard_and_slider(level, spectrum):
+    before = level.numbers["tau"]
+    level.canvas().press("ArrowUp")
+    assert level.numbers["tau"] == pytest.approx(before + 0.05)
+    level.drag((0.85, 0.75), (0.85, 0.3))
+    assert level.numbers["tau"] > 3
+    level.drag((0.5, 0.5), (0.5, 0.0))  # as far as the axis reaches, and no further
+    assert 5.2 < level.numbers["tau"] < 7
+    level.control("weight β").press("Home")
+    assert level.state["power"] == -1 and level.numbers["used"] == 20
+    level.control("contrast of the images").fill("0.25")
+    assert level.numbers["used"] == int((spectrum / 16 > 0.1).sum())
 
 
 # The time of a step (chapter 12)

@@ -18,7 +18,6 @@ book/06-autoencoders
 book/07-vae
 book/08-likelihoods
 book/09-evaluation
-book/10-latent-dimensions
 book/11-applications
 book/12-scaling-up
 book/loss-scale
@@ -31,7 +30,6 @@ notebooks/06-autoencoders
 notebooks/07-vae
 notebooks/08-likelihoods
 notebooks/09-evaluation
-notebooks/10-latent-dimensions
 notebooks/11-applications-2
 notebooks/11-applications
 notebooks/12-scaling-up
@@ -42,7 +40,6 @@ notebooks/exercises/06-autoencoders
 notebooks/exercises/07-vae
 notebooks/exercises/08-likelihoods
 notebooks/exercises/09-evaluation
-notebooks/exercises/10-latent-dimensions
 notebooks/exercises/11-applications
 notebooks/exercises/12-scaling-up
 notebooks/exercises/spot-the-bug
