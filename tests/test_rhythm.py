@@ -21,7 +21,6 @@ book/08-likelihoods
 book/09-evaluation
 book/10-latent-dimensions
 book/11-applications
-book/12-scaling-up
 book/loss-scale
 book/spot-the-bug
 notebooks/01-latent-variables
@@ -36,7 +35,6 @@ notebooks/09-evaluation
 notebooks/10-latent-dimensions
 notebooks/11-applications-2
 notebooks/11-applications
-notebooks/12-scaling-up
 notebooks/exercises/01-latent-variables
 notebooks/exercises/02-kl-divergence
 notebooks/exercises/03-elbo
