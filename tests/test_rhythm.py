@@ -19,7 +19,6 @@ book/07-vae
 book/08-likelihoods
 book/09-evaluation
 book/11-applications
-book/12-scaling-up
 book/loss-scale
 book/spot-the-bug
 notebooks/01-latent-variables
@@ -32,7 +31,6 @@ notebooks/08-likelihoods
 notebooks/09-evaluation
 notebooks/11-applications-2
 notebooks/11-applications
-notebooks/12-scaling-up
 notebooks/exercises/01-latent-variables
 notebooks/exercises/02-kl-divergence
 notebooks/exercises/03-elbo
