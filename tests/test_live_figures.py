@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.book, pytest.mark.usefixtures("double_precision")]
 
 FIGURES = {
     "live-kl-divergence": "02-kl-divergence",
+    "live-kl-two-humps": "02-kl-divergence",
     "live-elbo-bound": "03-elbo",
     "live-gaussian-kl": "04-gaussian-kl",
     "live-reparameterization": "05-reparameterization",
