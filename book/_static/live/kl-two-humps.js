@@ -13,7 +13,7 @@ live.register("kl-two-humps", host => {
   const slope = z => (z - state.d * Math.tanh(state.d * z / sigma ** 2)) / sigma ** 2;
 
   // Means under q = N(mean, s^2) are sums over a grid of noise, z = mean + s * eps.
-  const grid = Array.from({ length: 301 }, (_, i) => 0.04 * (i - 150));
+  const grid = Array.from({ length: 401 }, (_, i) => 0.04 * (i - 200));
   const expectation = (mean, s, f) =>
     grid.reduce((sum, eps) => sum + 0.04 * gaussian(eps, 0, 1) * f(mean + s * eps, eps), 0);
   const price = (mean, s) => -0.5 * Math.log(2 * Math.PI * Math.E * s ** 2) - expectation(mean, s, logP);
