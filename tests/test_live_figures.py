@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.book, pytest.mark.usefixtures("double_precision")]
 
 FIGURES = {
     "live-kl-divergence": "02-kl-divergence",
+    "live-kl-two-humps": "02-kl-divergence",
     "live-elbo-bound": "03-elbo",
     "live-gaussian-kl": "04-gaussian-kl",
     "live-reparameterization": "05-reparameterization",
@@ -277,6 +278,65 @@ def test_a_mean_stays_on_its_slider(gaussians):
     assert gaussians.state["muQ"] == 2
     gaussians.canvas().press("Shift+ArrowRight")
     assert gaussians.state["muQ"] == 2
+
+
+# Two humps (chapter 2)
+
+
+@pytest.fixture
+def humps(shared):
+    figure = shared("live-kl-two-humps")
+    figure.set(d=1.5)
+    return figure
+
+
+def price_of_humps(fit, d):
+    """Reverse KL from this Gaussian to the humps, with its slopes, by quadrature."""
+    z = torch.linspace(-20, 20, 20001)
+    target = torch.logaddexp(Normal(-d, 0.6).log_prob(z), Normal(d, 0.6).log_prob(z))
+    t = torch.tensor([fit["mean"], math.log(fit["s"])], requires_grad=True)
+    log_q = Normal(t[0], t[1].exp()).log_prob(z)
+    price = torch.trapezoid(log_q.exp() * (log_q - target + math.log(2)), z)
+    return price.item(), torch.autograd.grad(price, t)[0]
+
+
+def test_fits_to_two_humps_are_minima_with_the_price_that_is_shown(humps):
+    for d in (0.5, 1.0, 1.44, 1.45, 1.5, 1.67, 1.69, 2.0, 2.5):
+        numbers = humps.set(d=d)
+        fits = [numbers["cover"], *filter(None, [numbers["hump"]])]
+        for fit in fits:
+            price, slope = price_of_humps(fit, d)
+            assert fit["price"] == pytest.approx(price, abs=1e-7)
+            assert float(slope.abs().max()) < 1e-6
+            assert f"{price:.3f}" in humps.text
+        assert (len(fits) == 2) == (d >= 1.45) == ("no fit" not in humps.text)
+        assert numbers["forward"] == pytest.approx(math.hypot(0.6, d), **CLOSE)
+        cheapest = min(fits, key=lambda fit: fit["price"])
+        assert numbers["covers"] == (cheapest["mean"] == numbers["cover"]["mean"])
+        assert ("lets one go" in humps.text) == (not numbers["covers"])
+
+
+def test_reverse_fit_lets_go_where_the_text_says(humps):
+    threshold = prose.says("02-kl-divergence")("At $d = #$ both cost")
+    assert humps.set(d=threshold - 0.01)["covers"]
+    assert not humps.set(d=threshold + 0.01)["covers"]
+
+
+def test_two_humps_are_moved_by_mouse_keyboard_and_slider(humps):
+    top = 8 / 200 + (1 - 0.333 / 0.8) * 164 / 200
+    humps.drag((0.5 + 1.5 / 10, top), (0.5 + 2.1 / 10, top))
+    assert humps.state["d"] == pytest.approx(2.1, abs=0.1)
+    before = humps.state["d"]
+    humps.canvas().press("ArrowLeft")
+    assert humps.state["d"] == pytest.approx(before - 0.05, **CLOSE)
+    slider = humps.control("distance d of the humps from the middle")
+    slider.press("Home")
+    assert humps.state["d"] == 0.5 and humps.numbers["hump"] is None
+    slider.fill("1.8")
+    assert humps.state["d"] == 1.8 and not humps.numbers["covers"]
+    humps.canvas().press("Shift+ArrowRight")
+    humps.canvas().press("Shift+ArrowRight")
+    assert humps.state["d"] == 2.5
 
 
 # The four terms (chapter 4)
