@@ -16,7 +16,6 @@ book/03-elbo
 book/04-gaussian-kl
 book/05-reparameterization
 book/06-autoencoders
-book/07-vae
 book/08-likelihoods
 book/09-evaluation
 book/10-latent-dimensions
@@ -30,7 +29,6 @@ notebooks/03-elbo
 notebooks/04-gaussian-kl
 notebooks/05-reparameterization
 notebooks/06-autoencoders
-notebooks/07-vae
 notebooks/08-likelihoods
 notebooks/09-evaluation
 notebooks/10-latent-dimensions
@@ -42,7 +40,6 @@ notebooks/exercises/02-kl-divergence
 notebooks/exercises/03-elbo
 notebooks/exercises/05-reparameterization
 notebooks/exercises/06-autoencoders
-notebooks/exercises/07-vae
 notebooks/exercises/08-likelihoods
 notebooks/exercises/09-evaluation
 notebooks/exercises/10-latent-dimensions
