@@ -36,7 +36,7 @@ def test_numbers_in_the_text_are_right():
 
 @pytest.mark.equation("eq-minibatch")
 def test_the_loss_is_lowest_at_the_noise_that_the_encoder_asks_for():
-    """Each halving costs J log 2 nats of KL, and all of them together gain about one of fit."""
+    """Each halving costs J log 2 nats of KL; all of them gain about one of fit."""
     model, x = load_pretrained("mnist-2d"), load_mnist("test").images[1000:1200]
     eps = torch.randn(20, len(x), 2)
     with torch.no_grad():
