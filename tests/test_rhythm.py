@@ -14,7 +14,6 @@ book/01-latent-variables
 book/03-elbo
 book/04-gaussian-kl
 book/06-autoencoders
-book/07-vae
 book/08-likelihoods
 book/09-evaluation
 book/11-applications
@@ -24,7 +23,6 @@ notebooks/01-latent-variables
 notebooks/03-elbo
 notebooks/04-gaussian-kl
 notebooks/06-autoencoders
-notebooks/07-vae
 notebooks/08-likelihoods
 notebooks/09-evaluation
 notebooks/11-applications-2
@@ -33,7 +31,6 @@ notebooks/exercises/01-latent-variables
 notebooks/exercises/02-kl-divergence
 notebooks/exercises/03-elbo
 notebooks/exercises/06-autoencoders
-notebooks/exercises/07-vae
 notebooks/exercises/08-likelihoods
 notebooks/exercises/09-evaluation
 notebooks/exercises/11-applications
