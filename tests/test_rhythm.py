@@ -11,7 +11,6 @@ from tools import book, rhythm
 NOT_YET = set(
     """
 book/01-latent-variables
-book/03-elbo
 book/04-gaussian-kl
 book/06-autoencoders
 book/08-likelihoods
@@ -20,7 +19,6 @@ book/11-applications
 book/loss-scale
 book/spot-the-bug
 notebooks/01-latent-variables
-notebooks/03-elbo
 notebooks/04-gaussian-kl
 notebooks/06-autoencoders
 notebooks/08-likelihoods
