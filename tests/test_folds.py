@@ -58,7 +58,8 @@ def test_a_folded_proof_says_what_it_proves():
     proofs = soup(FILE).select("details.proof-text")
     assert proofs
     for proof in proofs:
-        stated = proof.find_previous_sibling().select_one(".caption-number")
+        before = proof.find_previous_sibling("div", class_="proof")
+        stated = before.select_one(".caption-number")
         assert proof.summary.get_text() == f"Proof of {stated.get_text().strip()}"
         assert not proof.p.get_text().startswith("Proof")
 
