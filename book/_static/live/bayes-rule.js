@@ -51,9 +51,9 @@ live.register("bayes-rule", host => {
     context.stroke();
     live.grip(context, figure, 2.9, state.x, red, "x");
     context.fillStyle = muted;
-    context.textAlign = "left";
+    context.textAlign = "center";
     context.textBaseline = "top";
-    context.fillText("image: f(z) ± s", px(z[0]), 2);
+    context.fillText("image: f(z) \u00b1 s", px(0), 2);
   });
 
   const densities = live.canvas(host, {
