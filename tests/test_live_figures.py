@@ -23,6 +23,7 @@ from vae_lib.objectives import effective_beta
 pytestmark = [pytest.mark.book, pytest.mark.usefixtures("double_precision")]
 
 FIGURES = {
+    "live-bayes-rule": "01-latent-variables",
     "live-kl-divergence": "02-kl-divergence",
     "live-kl-two-humps": "02-kl-divergence",
     "live-elbo-bound": "03-elbo",
@@ -187,6 +188,81 @@ def test_finger_beside_the_grip_scrolls_and_on_the_grip_drags(browser):
     touch("touchEnd", 0.7)
     assert figure.state["mu"] > 1
     context.close()
+
+
+# Bayes' rule (chapter 1)
+
+
+@pytest.fixture
+def bayes(shared):
+    figure = shared("live-bayes-rule")
+    figure.set(x=2, s=0.4)
+    return figure
+
+
+def exact_bayes(x, s):
+    """Evidence, and grid and posterior, of the model in exm-two-peaks."""
+    z = torch.linspace(-9, 9, 7201)
+    joint = (Normal(z**2 + z / 4, s).log_prob(torch.tensor(float(x)))).exp()
+    joint = joint * Normal(0.0, 1.0).log_prob(z).exp()
+    evidence = torch.trapezoid(joint, z)
+    return float(evidence), z, joint / evidence
+
+
+@pytest.mark.parametrize("x, s", [(-1, 0.4), (0.5, 0.4), (2, 0.4), (5, 0.1), (1, 3)])
+def test_evidence_and_posterior_of_the_moving_image_are_those_of_a_grid(bayes, x, s):
+    numbers = bayes.set(x=x, s=s)
+    evidence, z, p = exact_bayes(x, s)
+    mean = float(torch.trapezoid(z * p, z))
+    variance = float(torch.trapezoid((z - mean) ** 2 * p, z))
+    assert numbers["evidence"] == pytest.approx(evidence, rel=1e-9)
+    assert numbers["mean"] == pytest.approx(mean, abs=1e-9)
+    assert numbers["std"] == pytest.approx(variance**0.5, rel=1e-9)
+    left = float(torch.trapezoid(p[z <= 0], z[z <= 0]))
+    assert numbers["negative"] == pytest.approx(left, abs=1e-5)
+    rising = p.diff() > 0
+    assert numbers["peaks"] == int((rising[:-1] & ~rising[1:]).sum())
+    assert shown(bayes, r"p\(x\) = (\S+) at x = (\S+)\.") == pytest.approx(
+        [evidence, x], rel=5.1e-3
+    )
+    assert shown(bayes, r"(\d+) % of it") == pytest.approx([100 * left], abs=0.51)
+
+
+def test_what_the_text_beside_the_moving_image_says_is_so(bayes):
+    assert prose.says("01-latent-variables")("$p(2) = #$") == pytest.approx(
+        bayes.numbers["evidence"], abs=5.1e-5
+    )
+    assert bayes.numbers["peaks"] == 2 and "two peaks" in bayes.text
+    for s in (0.1, 0.4, 1, 3):  # the curve's lowest point is f(-1/8) = -1/64
+        assert bayes.set(x=-0.05, s=s)["peaks"] == 1
+    assert "one peak" in bayes.text
+    z = exact_bayes(2, 0.4)[1]
+    prior = Normal(0.0, 1.0).log_prob(z)
+    told = []
+    for s in (0.1, 0.4, 1, 3):
+        p = exact_bayes(2, s)[2].clamp(min=1e-300)
+        told.append(float(torch.trapezoid(p * (p.log() - prior), z)))
+    assert all(a > b for a, b in itertools.pairwise(told)) and told[-1] < 0.1
+
+
+def test_image_is_moved_by_mouse_keyboard_and_slider(bayes):
+    def height(x):
+        return (8 + (1 - (x + 1.6) / 7.6) * 174) / 210
+
+    across = (12 + (2.9 + 3.2) / 6.4 * 616) / 640
+    bayes.drag((across, height(2)), (across, height(3.5)))
+    assert bayes.state["x"] == pytest.approx(3.5, abs=0.05)
+    before = bayes.state["x"]
+    bayes.canvas().press("ArrowDown")
+    bayes.canvas().press("ArrowLeft")  # moves nothing: only the height counts
+    assert bayes.state["x"] == pytest.approx(before - 0.05, **CLOSE)
+    bayes.drag((across, height(before - 0.05)), (across, 0))
+    assert bayes.state["x"] == 5  # it stays on its slider
+    bayes.control("noise s").press("Home")
+    assert bayes.state["s"] == 0.1
+    bayes.control("image x").press("Home")
+    assert bayes.state["x"] == -1
+    assert bayes.control("image x").get_attribute("aria-valuetext") == "\u22121.00"
 
 
 # Two Gaussians (chapter 2)
