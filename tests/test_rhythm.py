@@ -13,7 +13,6 @@ NOT_YET = set(
 book/01-latent-variables
 book/02-kl-divergence
 book/03-elbo
-book/04-gaussian-kl
 book/05-reparameterization
 book/06-autoencoders
 book/07-vae
@@ -27,7 +26,6 @@ book/spot-the-bug
 notebooks/01-latent-variables
 notebooks/02-kl-divergence
 notebooks/03-elbo
-notebooks/04-gaussian-kl
 notebooks/05-reparameterization
 notebooks/06-autoencoders
 notebooks/07-vae
