@@ -17,12 +17,10 @@ book/04-gaussian-kl
 book/05-reparameterization
 book/06-autoencoders
 book/07-vae
-book/08-likelihoods
 book/09-evaluation
 book/10-latent-dimensions
 book/11-applications
 book/12-scaling-up
-book/loss-scale
 book/spot-the-bug
 notebooks/01-latent-variables
 notebooks/02-kl-divergence
@@ -31,7 +29,6 @@ notebooks/04-gaussian-kl
 notebooks/05-reparameterization
 notebooks/06-autoencoders
 notebooks/07-vae
-notebooks/08-likelihoods
 notebooks/09-evaluation
 notebooks/10-latent-dimensions
 notebooks/11-applications-2
