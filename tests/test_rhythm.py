@@ -11,13 +11,10 @@ from tools import book, rhythm
 NOT_YET = set(
     """
 book/06-autoencoders
-book/08-likelihoods
 book/09-evaluation
 book/11-applications
-book/loss-scale
 book/spot-the-bug
 notebooks/06-autoencoders
-notebooks/08-likelihoods
 notebooks/09-evaluation
 notebooks/11-applications-2
 notebooks/11-applications
