@@ -388,7 +388,8 @@ def test_theme_and_folds_switch_where_nothing_can_be_kept(browser, trouble):
         assert seen == {"light", "dark"}
         for button in page.locator(".fold-all").all():
             button.click()
-            expect(page.locator(".fold:not([open])")).to_have_count(0)
+            proofs = page.locator(".fold.proof:not([open])")
+            expect(proofs).to_have_count(0)
     expect(page.locator("#search-results li").first).to_be_visible()
     assert not problems
     page.context.close()

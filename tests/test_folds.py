@@ -58,7 +58,8 @@ def test_a_folded_proof_says_what_it_proves():
     proofs = soup(FILE).select("details.proof-text")
     assert proofs
     for proof in proofs:
-        stated = proof.find_previous_sibling().select_one(".caption-number")
+        before = proof.find_previous_sibling("div", class_="proof")
+        stated = before.select_one(".caption-number")
         assert proof.summary.get_text() == f"Proof of {stated.get_text().strip()}"
         assert not proof.p.get_text().startswith("Proof")
 
@@ -134,11 +135,14 @@ def turn_to(page, file):
     page.wait_for_url(f"**/{file.name}")
 
 
-def test_the_button_opens_and_closes_all_on_every_page(page):
+def test_the_button_opens_and_closes_all_but_answers_on_every_page(page):
+    answers = "[...document.querySelectorAll('.fold')].map(fold => fold.matches(%r))"
+    is_answer = answers % ".question, .solution"
     page.get_by_role("button", name="Unfold all").click()
-    assert all(page.evaluate(OPEN))
+    assert True in page.evaluate(OPEN) and False in page.evaluate(OPEN)
+    assert page.evaluate(OPEN) == [not answer for answer in page.evaluate(is_answer)]
     turn_to(page, OTHER)
-    assert all(page.evaluate(OPEN))
+    assert page.evaluate(OPEN) == [not answer for answer in page.evaluate(is_answer)]
     page.get_by_role("button", name="Fold all", exact=True).click()
     assert not any(page.evaluate(OPEN))
     turn_to(page, FILE)

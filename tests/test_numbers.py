@@ -82,7 +82,9 @@ def test_sources_give_each_label_the_number_of_the_site(called):
         for (name, anchor), (kind, words) in called.items():
             if name in chapter and kind != "exercises":
                 found[anchor.removeprefix("equation-")] = words
-    assert found == known and len(known) > 3 * len(IN_CHAPTERS)
+    unlabelled = {at for at in found if re.fullmatch(r"(id|[a-z]+-)\d+", at)}
+    assert {at: found[at] for at in found.keys() - unlabelled} == known
+    assert len(known) > 3 * len(IN_CHAPTERS)
 
 
 @pytest.mark.parametrize("chapter", IN_CHAPTERS)
@@ -90,7 +92,7 @@ def test_a_chapter_has_its_number_in_its_title_and_wherever_that_stands(chapter,
     name = IN_CHAPTERS[chapter][0]
     numbered = title(name.removeprefix("book/"))
     assert numbered.startswith(f"{chapter}. ")
-    assert plain(site[name].select_one("article h1")) == numbered
+    assert [plain(h1) for h1 in site[name].select("h1")] == [numbered] * 2  # one prints
     entries = {
         plain(link.select_one(".prev-next-title") or link)
         for page, soup in site.items()

@@ -153,13 +153,15 @@ def test_a_verdict_says_on_which_side_a_row_falls(above, said):
     record = {"title": "t", "tolerance": 0.3, "theirs": -86.0, "value": -86 + above}
     record["status"] = ledger.PUBLISHED
     assert said in ledger.verdict(record)
-    assert "reproduced" in ledger.verdict(record | {"tolerance": 0.6})
+    within = record | {"tolerance": 0.6}
+    assert "t: reached; the" in ledger.verdict(within)
+    assert "see the remark" in ledger.verdict(within | {"remark": "half as long"})
 
 
-def test_only_a_number_in_a_paper_can_be_reproduced():
+def test_only_a_number_in_a_paper_can_be_reached():
     record = {"title": "t", "tolerance": 0.3, "theirs": -86.0, "value": -86.1}
     said = ledger.verdict(record | {"status": ledger.REPORTED})
-    assert "reproduced" not in said and "agrees with what was reported" in said
+    assert "reached" not in said and "agrees with what was reported" in said
 
 
 def test_numbers_in_papers_are_counted_and_those_of_programs_are_not():

@@ -19,7 +19,9 @@ EQUATION = re.compile(r"^ *\$\$ \(([\w-]+)\)$", re.M)
 STATEMENT = re.compile(
     r"^[`:]{3,}\{prf:(?!proof)(\w+)\}.*\n(?::(?!label).*\n)*(?::label: (\S+)$)?", re.M
 )
-FIGURE = re.compile(r"^:name: (fig-\S+)$", re.M)
+FIGURE = re.compile(
+    r"^[`:]{3,}\{(?:notebook-)?figure\}.*\n(?::(?!name).*\n)*(?::name: (\S+)$)?", re.M
+)
 # A link to a label, with the word before it, which may say what it leads to.
 LINK = re.compile(r"(\b[a-z]+ )?\[([^\]]*)\](\((?:\.\./)+book/[\w-]+\.md#([\w-]+)\))")
 WITH_NUMBER = re.compile(r"\([\d.]+\) (.*)|[A-Z][a-z]+ [\d.]+ \((.*)\)", re.S)
@@ -46,7 +48,7 @@ def numbers() -> dict[str, str]:
             found[label] = f"{kind.title()} {following('statement')}"
         for label in FIGURE.findall(source):
             found[label] = f"Figure {following('figure')}"
-    found.pop("", None)  # statements without a label, which count as well
+    found.pop("", None)  # what has no label, which counts as well
     return found
 
 

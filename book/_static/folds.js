@@ -22,10 +22,13 @@
     if (link) unfold(named(link.hash));
   });
 
+  // All but answers: a reader who wants the proofs may want to think about the questions.
+  const answers = ".question, .solution";
   document.querySelector(".fold-all")?.addEventListener("click", () => {
     page.folds = page.folds == "open" ? "closed" : "open";
     localStorage.setItem("folds", page.folds);
-    for (const fold of folds) fold.open = page.folds == "open";
+    for (const fold of folds)
+      if (!fold.matches(answers)) fold.open = page.folds == "open";
   });
 
   const printed = [];

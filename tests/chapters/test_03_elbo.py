@@ -412,9 +412,13 @@ def test_measured_numbers_in_the_text_are_those_of_the_notebook():
     c, best = found(r"best c = ([-\d.]+), variance ([\d.]+)")
     (of_a,) = found(r"\nA ([\d.]+), B")
     says("bottom is at $c = #$, with a variance of $#$ where A has $#$", c, best, of_a)
-    table = r"mnist-2d +A +[\d.]+ +(\S+)\n +B +[\d.]+ +(\S+)\n +STL +(\S+)\n"
-    table += r"mnist-20d +A +[\d.]+ +(\S+)\n +B +[\d.]+ +(\S+)\n +STL +([\d.]+)"
-    a, b, stl, *wider = found(table)
-    assert a == b
-    says("numbers: # for A and B against # for", a, stl)
+    (gap,) = found(r"mean of its logarithm: -([\d.]+)")
+    says("by the gap of the ELBO, $#$ nats", gap)
+    table = shown[shown.index("of the gradient") :]
+    rows = [
+        re.search(rf" {k} +([\d.e+]+) +([\d.]+)", table).groups() for k in ("A", "B", "STL")
+    ]
+    plane, wider = zip(*[map(float, row) for row in rows], strict=True)
+    assert plane[0] == plane[1]
+    says("numbers: # for A and B against # for", plane[0], plane[2])
     says("and # and # against # for", *wider)

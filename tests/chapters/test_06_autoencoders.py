@@ -2,8 +2,10 @@
 
 import itertools
 import math
+from statistics import fmean
 
 import numpy as np
+import prose
 import pytest
 import sympy
 import torch
@@ -14,11 +16,13 @@ from torch.testing import assert_close
 
 from vae_lib import symbolic
 from vae_lib.autoencoder import AutoEncoder
+from vae_lib.data import load_mnist
 from vae_lib.distributions import gaussian_kl, reparameterize
 from vae_lib.evaluation import log_likelihood_by_quadrature
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.objectives import elbo
+from vae_lib.records import load_record
 from vae_lib.training import train
 
 NODES, WEIGHTS = (torch.tensor(a) for a in np.polynomial.hermite_e.hermegauss(12))
@@ -321,3 +325,25 @@ def prefix_code(lengths: Tensor) -> Tensor:
     pairs = itertools.permutations(words.values(), 2)
     assert not any(a.startswith(b) for a, b in pairs)
     return torch.tensor([float(len(words[i])) for i in range(len(lengths))])
+
+
+def test_errors_after_few_digits_are_those_of_the_record():
+    runs = load_record("few-digits")["runs"]
+
+    def mean(run: str) -> float:
+        return fmean(row["test"] for row in runs if row["run"] == run)
+
+    says = prose.says("06-autoencoders")
+    says("test digits by # per pixel", mean("auto-encoder, 2000"))
+    says("the mean code, by #;", mean("VAE, 2000"))
+    says("500 digits by # and #", mean("auto-encoder, 500"), mean("VAE, 500"))
+    by_heart = [row for row in runs if row["run"] == "auto-encoder, 500"]
+    assert all(row["learned"] < 0.02 * row["test"] for row in by_heart)
+
+
+def test_error_that_sixteen_dimensions_leave_is_the_sum_of_the_other_eigenvalues():
+    learned = load_mnist("train").images[:-10_000].double()
+    eigenvalues = torch.linalg.eigvalsh(torch.cov(learned.T, correction=0))
+    says = prose.says("06-autoencoders")
+    left = eigenvalues[:-16].sum(), eigenvalues.sum()
+    says("$J = 16$ it is # of #; the", *map(float, left))

@@ -28,6 +28,8 @@ from vae_lib.records import load_record
 says = prose.says("11-applications")
 PAGE = BOOK / "11-applications.md"
 RUNS = load_record("uses")["runs"]
+RIVALS = load_record("rivals")
+LEVELS = ("0.1", "0.25", "0.5", "1.0")
 SEEN = torch.tensor([True, False, True, True, False])
 
 
@@ -369,6 +371,14 @@ METHODS = {  # by row of the tables of two sections, the name in the record
 }
 
 
+def of_rivals(*names: str) -> float:
+    """The mean over seeds of a mean over images in the record of the rivals."""
+    found = RIVALS["seeds"]
+    for name in names:
+        found = [row[name] for row in found]
+    return sum(mean for mean, _ in found) / 3
+
+
 def test_the_table_of_recognition_is_that_of_the_record():
     models = ("pixels", "PCA", "auto-encoder", "VAE")
     for (name, _), cells in table("5,000 labels").items():
@@ -380,7 +390,10 @@ def test_the_table_of_recognition_is_that_of_the_record():
 
 def test_the_table_of_filled_holes_is_that_of_the_record():
     rows = table("| prior of the code | 5 epochs")
-    assert len(rows) == 11
+    assert len(rows) == 13
+    for name, key in (("", "linear"), ("local ", "local linear")):
+        cells = rows.pop((f"{name}linear regression", ""))
+        assert cells[1:] == [printed(of_rivals("filled", "mean", key), 1), ""]
     for key, (_, short, longer) in rows.items():
         assert short == printed(mean("digits", "filled", "mean", METHODS[key]), 1)
         if longer:
@@ -390,13 +403,19 @@ def test_the_table_of_filled_holes_is_that_of_the_record():
 
 def test_the_table_of_denoising_is_that_of_the_record():
     rows = table("| prior of the code | 0.1")
-    assert len(rows) == 13
+    assert len(rows) == 15
+    for name, key in (
+        ("four wide denoisers", "wide specialist"),
+        ("local Wiener filter", "local linear"),
+    ):
+        cells = [of_rivals("restored", s, "mean", key) for s in LEVELS]
+        assert rows.pop((name, ""))[1:] == [printed(cell, 1) for cell in cells]
     for name in ("Wiener filter", "ten nearest digits"):  # these need no training
         printed_as = name.replace("nearest digits", "neighbours")
         (found,) = re.findall(rf"^{printed_as} +([\d. ]+)$", notebook_text(), re.M)
         assert rows.pop((name, ""))[1:] == found.split()
     for key, (_, *cells) in rows.items():
-        for cell, s in zip(cells, ("0.1", "0.25", "0.5", "1.0"), strict=True):
+        for cell, s in zip(cells, LEVELS, strict=True):
             found = mean("digits", "restored", s, "mean", METHODS[key])
             expected = printed(found, 1)
             if key[0].endswith(("code", "mean")):
@@ -426,6 +445,10 @@ def test_the_table_of_anomalies_is_that_of_the_record():
     assert {name for name, _ in rows} == set(kinds)
     for (name, _), cells in rows.items():
         names = kinds[name]
+        area = RIVALS["areas"][
+            names[1] if names[0] == "anomalies" else f"unseen {names[1]}"
+        ]
+        assert cells.pop() == printed(area[0], 2), name
         for cell, score in zip(cells, of_seeds("digits", *names)[0], strict=True):
             value = mean("digits", *names, score)
             assert cell.strip("*") == printed(value, 2), (name, score)
@@ -449,7 +472,7 @@ def test_sentences_about_holes_and_noise_are_those_of_the_record():
     found = [mean("animals", "filled", "mean", name) for name in names]
     says("best code #, with a mixture #, the", *found[:2])
     says("#, the VAE #, ten neighbours #", *found[1:])
-    says("the ten nearest win, by # with", -apart(short, "filled", "ten neighbours"))
+    says("the ten nearest is # ahead, with", -apart(short, "filled", "ten neighbours"))
     chains = "chain that always moves", "tested chain", "tested chain, 2000 steps"
     moving, tested, long = (mean(short, "filled", "mean", name) for name in chains)
     says("that always moves has #, the", moving)
@@ -462,10 +485,40 @@ def test_sentences_about_holes_and_noise_are_those_of_the_record():
     says("if only by # decibels at", -apart(short, "restored 0.1", level))
     ten = float(table("| prior of the code | 0.1")["ten nearest digits", ""][-1])
     best = of_seeds(longer, "restored", "1.0", "mean", "VAE, mixture")
-    low, high = says("a mixture is # to # behind them")
+    low, high = says("a mixture is # to # behind those")
     assert all(low - 0.05 < ten - value < high + 0.05 for value, _ in best)
     best = "auto-encoder, no prior"
     says("without a prior it is behind by #.", -apart(longer, "restored 1.0", best))
+
+
+def test_sentences_about_the_rivals_are_those_of_their_record():
+    chosen = RIVALS["chosen"]
+    says("from the # nearest training digits", chosen["filled"][0])
+    low, high = says("nearest by # to #, by seed")
+    ahead = [
+        seed["filled"]["difference"]["VAE, N(0, I)"][0] for seed in RIVALS["seeds"]
+    ]
+    assert (round(min(ahead), 1), round(max(ahead), 1)) == (low, high)
+    behind = of_rivals("filled", "mean", "linear") - of_rivals(
+        "filled", "mean", "VAE, N(0, I)"
+    )
+    says("matrix, is only # behind", behind)
+    least, most = chosen["1.0"][0], chosen["0.1"][0]
+    says("alone, # of them", least)
+    says("strongest noise and # for", most)
+    leads = []
+    for s in ("0.25", "0.5"):
+        rows = [seed["restored"][s]["mean"] for seed in RIVALS["seeds"]]
+        codes = [k for k in rows[0] if k.startswith(("auto", "VAE", "PCA"))]
+        best = max(sum(row[k][0] for row in rows) for k in codes)
+        leads.append((sum(row["wide specialist"][0] for row in rows) - best) / 3)
+    says("ahead, by # and # decibels; at", *leads)
+    for name, words in (
+        ("PCA", "so does PCA's circle, #, and"),
+        ("auto-encoder", "the auto-encoder's has #, with"),
+    ):
+        shares = [seed["circles"][name][1][0] for seed in RIVALS["seeds"]]
+        says(words, sum(shares) / 3)
 
 
 def test_sentences_about_codes_and_scores_are_those_of_the_record():

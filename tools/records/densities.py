@@ -1,7 +1,8 @@
-"""The study "code-densities": what a density fitted to codes makes of two models.
+"""The studies "code-densities" and "few-digits", of the two models of notebook 6.
 
-An auto-encoder and a VAE of the same layers, as in notebook 6, for three seeds; codes
-are drawn from N(0, I) and from Gaussian mixtures that were fitted to training codes.
+An auto-encoder and a VAE of the same layers, for three seeds. First: codes are drawn
+from N(0, I) and from Gaussian mixtures that were fitted to training codes. Second: both
+learn from few digits, for as many steps, and rebuild test digits.
 """
 
 import math
@@ -21,6 +22,7 @@ RECIPE = Recipe(
     epochs=4, batch_size=256, lr=3e-3, schedule="cosine", warmup=0.5, clip_norm=30.0
 )
 N_COMPONENTS = (1, 10, 50)
+FEW = (500, 2000)
 KINDS = {"auto-encoder": AutoEncoder, "VAE": VAE}
 
 
@@ -50,6 +52,31 @@ def run() -> list[dict]:
                 row["error"] = round(shares.std().item() / math.sqrt(DRAWS), 4)
                 results.append(row)
                 print("code-densities", *row.values(), flush=True)
+    return results
+
+
+def few_digits() -> list[dict]:
+    """By number of training digits, model and seed, squared errors per pixel."""
+    digits, test = load_mnist("train").images, load_mnist("test").images
+    n_steps = RECIPE.epochs * math.ceil(len(digits[:-10_000]) / RECIPE.batch_size)
+    results = []
+    for n in FEW:
+        epochs = round(n_steps / math.ceil(n / RECIPE.batch_size))
+        for seed in SEEDS:
+            for name, kind in KINDS.items():
+                set_seed(seed)
+                model = kind.from_data(VAEConfig(latent_dim=16), digits[:n])
+                options = {"epochs": epochs, "device": "cpu", "progress": False}
+                train(model, digits[:n], RECIPE, **options)
+                model.requires_grad_(False)
+                row = {"run": f"{name}, {n}", "seed": seed, "epochs": epochs}
+                for part, x in (("learned", digits[:n]), ("test", test)):
+                    error = (model.mean_image(model.encode(x)[0]) - x).square().mean(1)
+                    row[part] = round(error.mean().item(), 5)
+                    spread = error.std().item() / math.sqrt(len(x))
+                    row[f"{part}, error"] = round(spread, 6)
+                results.append(row)
+                print("few-digits", *row.values(), flush=True)
     return results
 
 

@@ -112,7 +112,8 @@ ROWS = {
         printed="86.76 (negative log-likelihood)",
         tolerance=0.3,
         shipped="mnist-burda",
-        remark="the published run has 3,280 epochs of batches of 20",
+        remark="the published run has 3,280 epochs of batches of 20, 9.8 million steps;"
+        " ours takes 0.2 million, with another schedule",
     ),
     "burda-iwae-5": Row(
         title="Burda et al., IWAE with 5 samples",
@@ -254,8 +255,11 @@ def page() -> str:
             ),
             [line(name, record) for name, record in records.items()],
         ),
-        verdicts="\n".join(f"- {verdict(r)}" for r in records.values()),
-        reproduced=count_of_papers(records),
+        verdicts="\n".join(
+            f"- {verdict(record | {'remark': ROWS[name].remark})}"
+            for name, record in records.items()
+        ),
+        reached=count_of_papers(records),
         **bits(),
         setups="\n\n".join(described(*item) for item in records.items()),
         threads=" or ".join(sorted({threads(r) for r in records.values()})),
@@ -297,7 +301,9 @@ def verdict(record: dict) -> str:
     if above > tolerance:
         return f"{title}: better than {status}, by {above:.2f} nats."
     if above >= -tolerance:
-        held = "reproduced" if status == PUBLISHED else "agrees with what was reported"
+        held = "reached" if status == PUBLISHED else "agrees with what was reported"
+        if record.get("remark"):
+            held += ", by a shorter way; see the remark in its setup"
         return f"{title}: {held}; the difference is {nats(above)} nats."
     return f"{title}: falls short by {-above:.2f} nats; see the remark in its setup."
 

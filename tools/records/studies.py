@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 
 import torch
 
-from tools.records import animals, bits, densities, gap, uses
+from tools.records import animals, bits, densities, gap, rivals, uses
 from tools.records.measures import (
     EXAMPLE,
     EXAMPLE_RECIPE,
@@ -172,9 +172,11 @@ OTHERS = {
     "binarizations": run_binarizations,
     "likelihoods": run_likelihoods,
     "code-densities": lambda: write_record("code-densities", {"runs": densities.run()}),
+    "few-digits": lambda: write_record("few-digits", {"runs": densities.few_digits()}),
     "gap": lambda: write_record("gap", gap.run()),
     "bits": lambda: write_record("bits", {"runs": bits.run()}),
     "uses": lambda: write_record("uses", {"runs": uses.run()}),
+    "rivals": lambda: write_record("rivals", rivals.run()),
 }
 
 

@@ -17,7 +17,7 @@ BOX = re.compile(
     r'<p class="admonition-title"[^>]*>(?P<title>.*?)</p>(?P<content>.*)</div>\s*',
     re.DOTALL,
 )
-FOLD = re.compile('<details class="[^"]* fold"')
+FOLD = re.compile('<details class="(?![^"]*(?:question|solution))[^"]* fold"')
 LINK = re.compile(r"</?a\b[^>]*>")
 # Each button says what it does; a style sheet shows the one that is of use.
 BUTTON = """
@@ -52,9 +52,10 @@ def give_title(proof: nodes.admonition) -> str:
     proof["ids"] = []  # the same for all proofs
     proof["classes"].append("proof-text")
     siblings = proof.parent.parent.children
-    before = siblings[siblings.index(proof.parent) - 1]
-    stated = isinstance(before, nodes.Admonition) and "proof" in before["classes"]
-    return before["ids"][0] if stated else ""
+    for before in reversed(siblings[: siblings.index(proof.parent)]):
+        if isinstance(before, nodes.Admonition) and "proof" in before["classes"]:
+            return before["ids"][0]  # its idea in two sentences may stand between
+    return ""
 
 
 def number(page: str, label: str) -> str:

@@ -46,9 +46,17 @@ def number_rows(app: Sphinx, doctree: nodes.document, page: str) -> None:
                 words.insert(0, nodes.Text(f"{known[words.astext()]}. "))
 
 
+def number_print(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
+    """Put the number before the title that a page has when a browser prints it."""
+    if number := chapter_number(page):
+        context["pagetitle"] = f"{number}. {context['pagetitle']}"
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     # Not an event: Sphinx numbers the chapters and what is in them in one go.
     TocTreeCollector.assign_section_numbers = number_chapters
     app.connect("config-inited", name_and_count, priority=400)
     app.connect("doctree-resolved", number_rows)
+    # The theme sets it at 500.
+    app.connect("html-page-context", number_print, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
