@@ -109,6 +109,7 @@ derived: notebooks
 	$(BIN)/python -m tools.diagrams concept-map.svg
 	$(BIN)/python -m tools.course.guide
 	$(BIN)/python -m tools.register
+	$(BIN)/python -m tools.numbers
 
 # The skeleton of a new chapter: N=13 SLUG=toy TITLE="A toy", and PART="A new part".
 chapter: environment

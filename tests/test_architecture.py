@@ -106,12 +106,13 @@ ROOMS = {
     "diagrams": {"book"},
     "live_models": {"book"},
     "notebooks": {"book"},
+    "numbers": {"book"},
     "register": {"book"},
     "site": {"book"},
     "course": {"book", "site"},
     "records": {"book"},
     "rhythm": {"book", "course"},
-    "new_chapter": {"book", "course", "diagrams", "notebooks", "register"},
+    "new_chapter": {"book", "course", "diagrams", "notebooks", "numbers", "register"},
 }
 COMMANDS = {"arguments", "console", "options", "presets", "results", "__main__"}
 BELOW_CHECKS = set(IMPORTS) - {"drawable", "plots", "style", "tiles", *COMMANDS} | {

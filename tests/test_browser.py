@@ -25,6 +25,7 @@ pytestmark = pytest.mark.book
 
 ALL_PAGES = [*PAGES, SITE / "search.html", *SITE.glob("404.html")]
 WIDTHS = (1300, 375, 320)
+UNFOLD = "document.querySelectorAll('.fold').forEach(fold => { fold.open = true; })"
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # The theme gives what scrolls a tab stop 0.3 s after the window has a new width.
 SETTLED = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 400)))"
@@ -36,8 +37,9 @@ SETTLED = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 400)
     ids=lambda path: path.relative_to(SITE).as_posix(),
 )
 def page(request, open_page):
-    """Every page of the site, opened once for all tests."""
+    """Every page of the site, opened and unfolded once for all tests."""
     page = open_page(request.param)
+    page.evaluate(UNFOLD)
     yield page
     page.context.close()
 
@@ -163,23 +165,10 @@ def stray_signs(page):
 
 
 def covered_words(page):
-    """Titles that unfold whose words lie under their button or an icon."""
-    return page.evaluate("""() => {
-        const faults = [], words = document.createRange();
-        for (const title of document.querySelectorAll(".toggle > .admonition-title")) {
-            const button = title.querySelector(".toggle-button");
-            const covers = button.getBoundingClientRect();
-            words.setStart(title, 0);
-            words.setEndBefore(button);
-            for (const { left, right, top, bottom } of words.getClientRects())
-                if (left < covers.right && right > covers.left
-                    && top < covers.bottom && bottom > covers.top)
-                    faults.push(`under its button: ${title.textContent}`);
-            if (getComputedStyle(title, "::after").content != "none")
-                faults.push(`under an icon: ${title.textContent}`);
-        }
-        return faults;
-    }""")
+    """Titles that unfold whose words lie under an icon of the theme."""
+    return page.evaluate("""() => [...document.querySelectorAll(".fold > summary")]
+        .filter(title => getComputedStyle(title, "::after").content != "none")
+        .map(title => `under an icon: ${title.textContent}`)""")
 
 
 def alarms(page):
@@ -384,7 +373,7 @@ STORES = {
 
 
 @pytest.mark.parametrize("trouble", STORES)
-def test_theme_switches_where_nothing_can_be_kept(browser, trouble):
+def test_theme_and_folds_switch_where_nothing_can_be_kept(browser, trouble):
     page = browser.new_page(viewport={"width": 1300, "height": 900})
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -397,6 +386,10 @@ def test_theme_switches_where_nothing_can_be_kept(browser, trouble):
             page.locator(".theme-switch-button:visible").click()
             seen.add(page.evaluate("document.documentElement.dataset.theme"))
         assert seen == {"light", "dark"}
+        for button in page.locator(".fold-all").all():
+            button.click()
+            proofs = page.locator(".fold.proof:not([open])")
+            expect(proofs).to_have_count(0)
     expect(page.locator("#search-results li").first).to_be_visible()
     assert not problems
     page.context.close()
@@ -650,14 +643,8 @@ DEFECTS = [
     (
         covered_words,
         PUT,
-        "<div class='admonition toggle'><p class='admonition-title'>the question"
-        "<button class='toggle-button' style='left: 3rem'></button>",
-    ),
-    (
-        covered_words,
-        PUT,
-        "<style>.admonition-title::after { content: 'x' }</style><div class='toggle'>"
-        "<p class='admonition-title'>y<button class='toggle-button'></button>",
+        "<style>summary::after { content: 'x' }</style>"
+        "<details class='fold'><summary>y</summary></details>",
     ),
     (unfit_for_paper, PUT, "<p style='color: #bbb'>pale</p>"),
     (unfit_for_paper, PUT, "<pre style='background: #333'>dark</pre>"),

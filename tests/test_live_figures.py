@@ -14,6 +14,7 @@ from torch.distributions import Normal, kl_divergence
 
 from tools.book import ROOT
 from tools.site.browser import wait_until
+from vae_lib.data import load_mnist
 from vae_lib.distributions import gaussian_kl, reparameterize
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.models import VAE, VAEConfig
@@ -22,12 +23,15 @@ from vae_lib.objectives import effective_beta
 pytestmark = [pytest.mark.book, pytest.mark.usefixtures("double_precision")]
 
 FIGURES = {
+    "live-bayes-rule": "01-latent-variables",
     "live-kl-divergence": "02-kl-divergence",
+    "live-kl-two-humps": "02-kl-divergence",
     "live-elbo-bound": "03-elbo",
     "live-gaussian-kl": "04-gaussian-kl",
     "live-reparameterization": "05-reparameterization",
     "live-loss-scale": "08-likelihoods",
     "live-loss-scale-reference": "loss-scale",
+    "live-switch-off": "10-latent-dimensions",
     "live-step-time": "12-scaling-up",
 }
 CLOSE = {"rel": 1e-12, "abs": 1e-12}
@@ -186,6 +190,81 @@ def test_finger_beside_the_grip_scrolls_and_on_the_grip_drags(browser):
     context.close()
 
 
+# Bayes' rule (chapter 1)
+
+
+@pytest.fixture
+def bayes(shared):
+    figure = shared("live-bayes-rule")
+    figure.set(x=2, s=0.4)
+    return figure
+
+
+def exact_bayes(x, s):
+    """Evidence, and grid and posterior, of the model in exm-two-peaks."""
+    z = torch.linspace(-9, 9, 7201)
+    joint = (Normal(z**2 + z / 4, s).log_prob(torch.tensor(float(x)))).exp()
+    joint = joint * Normal(0.0, 1.0).log_prob(z).exp()
+    evidence = torch.trapezoid(joint, z)
+    return float(evidence), z, joint / evidence
+
+
+@pytest.mark.parametrize("x, s", [(-1, 0.4), (0.5, 0.4), (2, 0.4), (5, 0.1), (1, 3)])
+def test_evidence_and_posterior_of_the_moving_image_are_those_of_a_grid(bayes, x, s):
+    numbers = bayes.set(x=x, s=s)
+    evidence, z, p = exact_bayes(x, s)
+    mean = float(torch.trapezoid(z * p, z))
+    variance = float(torch.trapezoid((z - mean) ** 2 * p, z))
+    assert numbers["evidence"] == pytest.approx(evidence, rel=1e-9)
+    assert numbers["mean"] == pytest.approx(mean, abs=1e-9)
+    assert numbers["std"] == pytest.approx(variance**0.5, rel=1e-9)
+    left = float(torch.trapezoid(p[z <= 0], z[z <= 0]))
+    assert numbers["negative"] == pytest.approx(left, abs=1e-5)
+    rising = p.diff() > 0
+    assert numbers["peaks"] == int((rising[:-1] & ~rising[1:]).sum())
+    assert shown(bayes, r"p\(x\) = (\S+) at x = (\S+)\.") == pytest.approx(
+        [evidence, x], rel=5.1e-3
+    )
+    assert shown(bayes, r"(\d+) % of it") == pytest.approx([100 * left], abs=0.51)
+
+
+def test_what_the_text_beside_the_moving_image_says_is_so(bayes):
+    assert prose.says("01-latent-variables")("$p(2) = #$") == pytest.approx(
+        bayes.numbers["evidence"], abs=5.1e-5
+    )
+    assert bayes.numbers["peaks"] == 2 and "two peaks" in bayes.text
+    for s in (0.1, 0.4, 1, 3):  # the curve's lowest point is f(-1/8) = -1/64
+        assert bayes.set(x=-0.05, s=s)["peaks"] == 1
+    assert "one peak" in bayes.text
+    z = exact_bayes(2, 0.4)[1]
+    prior = Normal(0.0, 1.0).log_prob(z)
+    told = []
+    for s in (0.1, 0.4, 1, 3):
+        p = exact_bayes(2, s)[2].clamp(min=1e-300)
+        told.append(float(torch.trapezoid(p * (p.log() - prior), z)))
+    assert all(a > b for a, b in itertools.pairwise(told)) and told[-1] < 0.1
+
+
+def test_image_is_moved_by_mouse_keyboard_and_slider(bayes):
+    def height(x):
+        return (8 + (1 - (x + 1.6) / 7.6) * 174) / 210
+
+    across = (12 + (2.9 + 3.2) / 6.4 * 616) / 640
+    bayes.drag((across, height(2)), (across, height(3.5)))
+    assert bayes.state["x"] == pytest.approx(3.5, abs=0.05)
+    before = bayes.state["x"]
+    bayes.canvas().press("ArrowDown")
+    bayes.canvas().press("ArrowLeft")  # moves nothing: only the height counts
+    assert bayes.state["x"] == pytest.approx(before - 0.05, **CLOSE)
+    bayes.drag((across, height(before - 0.05)), (across, 0))
+    assert bayes.state["x"] == 5  # it stays on its slider
+    bayes.control("noise s").press("Home")
+    assert bayes.state["s"] == 0.1
+    bayes.control("image x").press("Home")
+    assert bayes.state["x"] == -1
+    assert bayes.control("image x").get_attribute("aria-valuetext") == "\u22121.00"
+
+
 # Two Gaussians (chapter 2)
 
 
@@ -275,6 +354,65 @@ def test_a_mean_stays_on_its_slider(gaussians):
     assert gaussians.state["muQ"] == 2
     gaussians.canvas().press("Shift+ArrowRight")
     assert gaussians.state["muQ"] == 2
+
+
+# Two humps (chapter 2)
+
+
+@pytest.fixture
+def humps(shared):
+    figure = shared("live-kl-two-humps")
+    figure.set(d=1.5)
+    return figure
+
+
+def price_of_humps(fit, d):
+    """Reverse KL from this Gaussian to the humps, with its slopes, by quadrature."""
+    z = torch.linspace(-20, 20, 20001)
+    target = torch.logaddexp(Normal(-d, 0.6).log_prob(z), Normal(d, 0.6).log_prob(z))
+    t = torch.tensor([fit["mean"], math.log(fit["s"])], requires_grad=True)
+    log_q = Normal(t[0], t[1].exp()).log_prob(z)
+    price = torch.trapezoid(log_q.exp() * (log_q - target + math.log(2)), z)
+    return price.item(), torch.autograd.grad(price, t)[0]
+
+
+def test_fits_to_two_humps_are_minima_with_the_price_that_is_shown(humps):
+    for d in (0.5, 1.0, 1.44, 1.45, 1.5, 1.67, 1.69, 2.0, 2.5):
+        numbers = humps.set(d=d)
+        fits = [numbers["cover"], *filter(None, [numbers["hump"]])]
+        for fit in fits:
+            price, slope = price_of_humps(fit, d)
+            assert fit["price"] == pytest.approx(price, abs=1e-7)
+            assert float(slope.abs().max()) < 1e-6
+            assert f"{price:.3f}" in humps.text
+        assert (len(fits) == 2) == (d >= 1.45) == ("no fit" not in humps.text)
+        assert numbers["forward"] == pytest.approx(math.hypot(0.6, d), **CLOSE)
+        cheapest = min(fits, key=lambda fit: fit["price"])
+        assert numbers["covers"] == (cheapest["mean"] == numbers["cover"]["mean"])
+        assert ("lets one go" in humps.text) == (not numbers["covers"])
+
+
+def test_reverse_fit_lets_go_where_the_text_says(humps):
+    threshold = prose.says("02-kl-divergence")("At $d = #$ both cost")
+    assert humps.set(d=threshold - 0.01)["covers"]
+    assert not humps.set(d=threshold + 0.01)["covers"]
+
+
+def test_two_humps_are_moved_by_mouse_keyboard_and_slider(humps):
+    top = 8 / 200 + (1 - 0.333 / 0.8) * 164 / 200
+    humps.drag((0.5 + 1.5 / 10, top), (0.5 + 2.1 / 10, top))
+    assert humps.state["d"] == pytest.approx(2.1, abs=0.1)
+    before = humps.state["d"]
+    humps.canvas().press("ArrowLeft")
+    assert humps.state["d"] == pytest.approx(before - 0.05, **CLOSE)
+    slider = humps.control("distance d of the humps from the middle")
+    slider.press("Home")
+    assert humps.state["d"] == 0.5 and humps.numbers["hump"] is None
+    slider.fill("1.8")
+    assert humps.state["d"] == 1.8 and not humps.numbers["covers"]
+    humps.canvas().press("Shift+ArrowRight")
+    humps.canvas().press("Shift+ArrowRight")
+    assert humps.state["d"] == 2.5
 
 
 # The four terms (chapter 4)
@@ -550,6 +688,90 @@ def test_calculator_is_driven_by_the_keyboard(loss):
     loss.page.keyboard.press("ArrowDown")
     assert loss.state["kl"] == "batchmean"
     assert loss.numbers["beta"] == pytest.approx(1 / 129, **CLOSE)
+
+
+# The dimensions that are in use (chapter 10)
+
+
+@pytest.fixture
+def level(shared):
+    figure = shared("live-switch-off")
+    figure.set(power=0, noise=1, contrast=1)
+    return figure
+
+
+@pytest.fixture(scope="module")
+def spectrum():
+    """Eigenvalues of the training digits' covariance, largest first."""
+    digits = load_mnist("train").images.double()
+    return torch.linalg.eigvalsh(torch.cov(digits.T, correction=0)).flip(0)
+
+
+def test_bars_are_the_variances_of_the_digits(level, spectrum):
+    for contrast in (1, 0.5, 2):
+        numbers = level.set(contrast=contrast)
+        expected = contrast**2 * spectrum
+        assert numbers["lambdas"] == pytest.approx(expected[:20].tolist(), abs=3e-4)
+        assert numbers["total"] == pytest.approx(float(expected.sum()), abs=3e-3)
+
+
+def test_level_leaves_what_the_exact_linear_model_has(level, spectrum):
+    """Means, rate and error of the posterior that goes with the optimal columns."""
+    for power, noise, contrast in itertools.product((-1, 0.4), (0.7, 1), (0.5, 1.5)):
+        numbers = level.set(power=power, noise=noise, contrast=contrast)
+        tau, lambdas = numbers["tau"], torch.tensor(numbers["lambdas"])
+        assert tau == pytest.approx(10**power * noise**2, **CLOSE)
+        columns = (lambdas - tau).clamp(min=0).sqrt()
+        model = LinearGaussianModel(columns.diag(), torch.zeros(20), math.sqrt(tau))
+        encoder, covariance = model.posterior(torch.eye(20))  # rows: mean of each axis
+        variance = encoder.square().T @ lambdas  # of the mean codes
+        assert numbers["shares"] == pytest.approx(variance.tolist(), rel=1e-9, abs=1e-9)
+        assert numbers["used"] == int((columns > 0).sum())
+        std = covariance.diagonal()
+        rate = 0.5 * (variance + std - 1 - std.log()).sum()
+        assert numbers["rate"] == pytest.approx(float(rate), rel=1e-9, abs=1e-9)
+        left = (1 - columns * encoder.diagonal()) ** 2 * lambdas + columns**2 * std
+        rest = contrast**2 * float(spectrum[20:].sum())
+        assert numbers["error"] == pytest.approx(float(left.sum()) + rest, abs=1e-3)
+
+
+def test_level_drowns_what_the_text_says(level, spectrum):
+    says = prose.says("10-latent-dimensions")
+    assert level.numbers["used"] == 12 and "12 of 20 dimensions" in level.text
+    last = float(spectrum[0])
+    says("at $\\tau = #$ the last", last)
+    assert level.set(power=math.log10(last) - 0.001)["used"] == 1
+    assert level.set(power=math.log10(last) + 0.001)["used"] == 0
+    assert "no dimension is in use" in level.text
+    level.set(power=0)
+    level.body.get_by_role("button").click()
+    wait_until(
+        level.page,
+        "() => document.querySelector('#live-switch-off .live-body')"
+        ".live.numbers().used === 0",
+    )
+    faint, heavy = (
+        level.set(power=0, contrast=0.5),
+        level.set(power=math.log10(4), contrast=1),
+    )
+    noisy = level.set(power=0, noise=2)
+    for key in ("shares", "used", "rate"):
+        assert faint[key] == pytest.approx(heavy[key], rel=1e-9)
+        assert noisy[key] == pytest.approx(heavy[key], rel=1e-9)
+
+
+def test_level_is_moved_by_mouse_keyboard_and_slider(level, spectrum):
+    before = level.numbers["tau"]
+    level.canvas().press("ArrowUp")
+    assert level.numbers["tau"] == pytest.approx(before + 0.05)
+    level.drag((0.85, 0.75), (0.85, 0.3))
+    assert level.numbers["tau"] > 3
+    level.drag((0.5, 0.5), (0.5, 0.0))  # as far as the axis reaches, and no further
+    assert 5.2 < level.numbers["tau"] < 7
+    level.control("weight β").press("Home")
+    assert level.state["power"] == -1 and level.numbers["used"] == 20
+    level.control("contrast of the images").fill("0.25")
+    assert level.numbers["used"] == int((spectrum / 16 > 0.1).sum())
 
 
 # The time of a step (chapter 12)

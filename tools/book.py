@@ -102,8 +102,8 @@ def parts() -> dict[str, list[int]]:
     found, part = {}, ""
     for page in pages():
         part = page.part or part
-        if number := re.match(r"book/(\d\d)-", page.name):
-            found.setdefault(part, []).append(int(number[1]))
+        if number := chapter_number(page.name):
+            found.setdefault(part, []).append(number)
     return found
 
 
@@ -125,10 +125,16 @@ def derivations() -> list[Path]:
     return [path for page in pages for path in notebooks_of(page.stem)]
 
 
+def chapter_number(page: str) -> int:
+    """The number of a chapter by the name of its page below the root, else 0."""
+    number = re.match(r"book/(\d\d)-", page)
+    return int(number[1]) if number else 0
+
+
 def title(page: str) -> str:
     """Number and title of a chapter."""
     source = (BOOK / f"{page}.md").read_text("utf-8")
-    return f"{int(page[:2])} {re.search(r'^# (.*)', source, re.MULTILINE)[1]}"
+    return f"{int(page[:2])}. {re.search(r'^# (.*)', source, re.MULTILINE)[1]}"
 
 
 def equations(page: str, source: str) -> list[Equation]:

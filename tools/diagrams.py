@@ -6,6 +6,7 @@ The words that describe the concept map are written into the index, too.
 """
 
 import argparse
+import math
 import re
 import sys
 import textwrap
@@ -283,6 +284,55 @@ ROWS = 5  # of the column at the right; a sixth chapter begins another one
 FILLS = ("#dbe9f6", "#fbe3cf", "#dcefdc", "#e9e0f2", "#f6d9de", "#e6e4cf")
 
 
+def ring() -> Figure:
+    """Chapter 12: what four processes of a ring hold, and send, at three moments."""
+    fig, ax = _canvas(9.6, 3.7)
+    moments = {0: "round 1", 3: "after 3 rounds: round 4", 6: "after 6 rounds"}
+    for x, (turn, title) in zip((16, 48, 80), moments.items(), strict=True):
+        ax.text(x, 0.5, title, ha="center", fontsize=12)
+        for w in range(4):
+            _pieces(ax, x, w, summands(turn)[w])
+            if turn < 6:
+                _passed_on(ax, x, w, "abcd"[(w - turn) % 4])
+    return fig
+
+
+def summands(rounds: int, n: int = 4) -> list[list[int]]:
+    """How many summands each piece has, by process, after these rounds of a ring."""
+    held = [[1] * n for _ in range(n)]
+    for turn in range(rounds):
+        post = [held[w][(w - turn) % n] for w in range(n)]
+        for w, message in enumerate(post):
+            right, k = held[(w + 1) % n], (w - turn) % n
+            right[k] = right[k] + message if turn < n - 1 else message
+    return held
+
+
+def _place(x: float, turns: float, size: float = 1) -> tuple[float, float]:
+    """A point of the ring around x, clockwise from the top in quarters of a turn."""
+    angle = math.pi / 2 * turns
+    return x + 10 * size * math.sin(angle), 20 + 11 * size * math.cos(angle)
+
+
+def _pieces(ax: Axes, x: float, process: int, counts: list[int]) -> None:
+    """Four squares for the pieces of a process, darker with each summand."""
+    x, y = _place(x, process)
+    shades = {1: "white", 2: "#d5e8ea", 3: "#9ccbd0", 4: "#3fa3ad"}
+    for k, count in enumerate(counts):
+        look = {"width": 2.4, "height": 3, "fontsize": 11, "fill": shades[count]}
+        _text_box(ax, x + 2.4 * (k - 1.5), y, "abcd"[k], **look)
+    below = process == 2  # where no arrow comes in
+    name = {"ha": "center", "va": "top" if below else "bottom", "fontsize": 10}
+    ax.text(x, y - 2.2 if below else y + 2, f"process {process}", **name)
+
+
+def _passed_on(ax: Axes, x: float, process: int, piece: str) -> None:
+    """An arrow from a process to its right neighbour, and the piece on its way."""
+    _arrow(ax, _place(x, process + 0.38), _place(x, process + 0.62), color=RED)
+    look = {"color": RED, "ha": "center", "va": "center"}
+    ax.text(*_place(x, process + 0.5, 1.25), piece, **look)
+
+
 def concept_map() -> Figure:
     """The index: the chapters, and which ones each of them needs."""
     places = CHAPTERS | places_at_the_right()
@@ -417,6 +467,7 @@ FIGURES = {
     "reparameterization.svg": reparameterization,
     "autoencoder.svg": autoencoder,
     "vae-architecture.svg": vae_architecture,
+    "ring.svg": ring,
     "logo.svg": logo,
     "favicon.png": logo,  # for tabs and cards that show no SVG
     "concept-map.svg": concept_map,

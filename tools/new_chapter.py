@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from tools import diagrams, notebooks, register
+from tools import diagrams, notebooks, numbers, register
 from tools.book import (
     BOOK,
     EXERCISES,
@@ -187,6 +187,7 @@ def derive(stem: str) -> None:
     diagrams.describe()
     register.PAGE.write_text(register.register(), "utf-8")
     guide.PAGE.write_text(guide.filled(guide.TEMPLATE.read_text("utf-8")), "utf-8")
+    numbers.renew()
 
 
 def main() -> int:

@@ -117,6 +117,8 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
             for key in ("mystnb", "nbgrader", "tags")
             if key in cell.metadata
         }
+        if "check" in kept.get("tags", []):  # folded in JupyterLab too
+            kept["jupyter"] = {"source_hidden": True}
         cell.metadata = nbformat.from_dict(kept)
         for output in cell.get("outputs", []):
             if "metadata" in output:

@@ -1,7 +1,9 @@
 """Chapter 1: evidence, posterior and naive Monte Carlo against independent oracles."""
 
 import math
+import re
 
+import nbformat
 import numpy as np
 import prose
 import pytest
@@ -10,6 +12,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
 
+from tools.book import NOTEBOOKS
 from vae_lib.distributions import gaussian_log_prob
 from vae_lib.linear_gaussian import LinearGaussianModel
 
@@ -262,6 +265,88 @@ def test_grid_is_cheaper_than_sampling_up_to_five_dimensions():
     assert f"{r:.3f}" == "3.898"
 
 
+def log_rho(weight: Tensor, s: float, x: Tensor) -> Tensor:
+    """log rho of images x of a linear-Gaussian model without shift, in closed form."""
+    cov, eye = weight @ weight.T, torch.eye(len(weight), dtype=weight.dtype)
+    zero = torch.zeros(len(weight), dtype=weight.dtype)
+    square = MultivariateNormal(zero, cov + s**2 / 2 * eye).log_prob(x)
+    square = square - len(weight) * math.log(2 * s * math.sqrt(math.pi))
+    return square - 2 * MultivariateNormal(zero, cov + s**2 * eye).log_prob(x)
+
+
+@pytest.mark.equation("eq-naive-monte-carlo-error")
+def test_price_of_one_pixel_does_not_depend_on_the_number_of_codes():
+    """The closed form against sums over one code and over a plane of codes."""
+    one = torch.ones(1, 1, dtype=torch.float64)
+    for n_codes in (1, 2, 7, 200):
+        weight = torch.full((1, n_codes), n_codes**-0.5, dtype=torch.float64)
+        found = float(log_rho(weight, 1.0, one).exp())
+        assert math.isclose(found, ratio(1, 1, 1), rel_tol=1e-9)
+    axis = torch.linspace(-8, 8, 321, dtype=torch.float64)
+    z = torch.cartesian_prod(axis, axis)
+    p = Normal(z.sum(1) / math.sqrt(2), 1.0).log_prob(one[0]).exp()
+    p_z = log_prior(z).exp() * 0.05**2
+    rho = float((p**2 * p_z).sum() / (p * p_z).sum() ** 2)
+    assert math.isclose(rho, ratio(1, 1, 1), rel_tol=1e-9)
+
+
+@pytest.mark.book
+def test_four_pixels_have_a_price_and_nats_that_level_off():
+    """exm-few-pixels: both tend to what four independent pixels have."""
+    s, dims = 0.3, (1, 4, 16, 256)
+    limit = 2 * math.log(1 + 1 / s**2)
+    price_limit = 4 * math.log((1 + s**2) / (s * math.sqrt(s**2 + 2)))
+    price_limit += 4 / (s**2 + 2)
+    prices, told = [], []
+    for n_codes in dims:
+        weights = torch.randn(200, 4, n_codes, dtype=torch.float64) / n_codes**0.5
+        gram = torch.eye(4, dtype=torch.float64) + weights @ weights.mT / s**2
+        told.append(float(0.5 * gram.logdet().mean()))
+        models = [LinearGaussianModel(w, torch.zeros(4).double(), s) for w in weights]
+        price = [log_rho(m.weight, s, m.sample(20)).mean() for m in models]
+        prices.append(float(torch.stack(price).mean()))
+    assert told == sorted(told) and told[-1] < limit + 0.03
+    assert prices[0] < prices[1] < prices[2] and abs(prices[3] - price_limit) < 0.1
+    assert all(price > nats for price, nats in zip(prices, told, strict=True))
+    says("levels off at #.", price_limit)
+    says("+ \\frac{1}{s^2 + 2}\\bigr) = #", price_limit)
+    says("\\log(1 + 1/s^2) = #$ nats", limit)
+
+
+def test_nats_that_an_image_tells_are_half_the_log_determinant_on_average():
+    """Over the images of a model: the mean divergence from posterior to prior."""
+    model = make_model(4, 3)
+    mean, covariance = model.posterior(model.sample(40_000))
+    inside = torch.trace(covariance) - 3 - covariance.logdet()
+    nats = 0.5 * ((mean**2).sum(1) + inside)
+    gram = identity(model.mean) + model.weight @ model.weight.T / 0.49
+    error = nats.std() / math.sqrt(len(nats))
+    assert (nats.mean() - 0.5 * gram.logdet()).abs() < 4 * error < 0.1
+
+
+@pytest.mark.book
+def test_numbers_of_the_digit_are_those_that_the_notebook_prints():
+    cells = nbformat.read(NOTEBOOKS / "01-latent-variables.ipynb", as_version=4).cells
+    printed = "".join(
+        output.get("text", "") + output.get("data", {}).get("text/plain", "")
+        for cell in cells
+        for output in cell.get("outputs", [])
+    )
+
+    def number(pattern):
+        return float(re.search(pattern, printed)[1])
+
+    says("whose log evidence is #", number(r"a 7 +(-[\d.]+)"))
+    says("# of the 200 are", int(number(r"truth: (\d+) of 200")))
+    assert number(r"than a nat: (\d+)") > 100  # most of them
+    says("the lowest by # nats", -number(r"the lowest: (-[\d.]+)"))
+    rho = says("the grid gives \\rho = #", number(r"\nrho = (\d+)"))
+    says("standard deviation of # times", math.sqrt((rho - 1) / 1000))
+    nats = says("The 7 tells # nats", number(r"([\d.]+) nats; e to"))
+    says("e^{7.09} = #", int(number(r"this power: (\d+)")))
+    assert abs(math.log(number(r"this power: (\d+)")) - nats) < 0.005
+
+
 @pytest.mark.book
 def test_numbers_in_the_text_are_right():
     roots = [sign * math.sqrt(2 + 1 / 64) - 1 / 8 for sign in (-1, 1)]
@@ -279,6 +364,8 @@ def test_numbers_in_the_text_are_right():
     says("it is $r = #$", ratio(1, 0.1, 1))
     need = {j: (ratio(1, 1, 1) ** j - 1) / 0.1**2 for j in (1, 10, 50)}
     says("costs # codes", math.ceil(need[1]))
+    says("and # samples are enough", math.ceil(need[1]))
+    says("\\rho = #$ for one code", ratio(1, 1, 1))
     says("about # for $J = 10$", need[10])
     says("# for $J = 50$", need[50])
     says("needs #.", (ratio(1, 0.1, 1) ** 10 - 1) / 0.1**2)

@@ -1,5 +1,6 @@
 """The properties of the KL divergence that chapter 2 proves, and its numbers."""
 
+import itertools
 import math
 from functools import cache
 from itertools import pairwise
@@ -8,6 +9,7 @@ import prose
 import pytest
 import sympy as sp
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import (
     Gamma,
@@ -131,6 +133,39 @@ def test_a_density_is_stationary_only_at_itself():
     for t in (1e-3, -1e-3):
         value = kl(log_q, log_q + torch.log1p(t * h))
         assert_close(value / t**2, mean_under(log_q, h**2) / 2, rtol=2e-3, atol=0)
+
+
+@pytest.mark.equation("eq-pinsker")
+def test_no_event_has_probabilities_that_differ_by_more_than_pinsker_says():
+    q, p = torch.randn(2, 200, 6, dtype=torch.float64).softmax(-1)
+    share = torch.rand(200, 1)
+    p = share * q + (1 - share) * p
+    bound = ((q * (q / p).log()).sum(1) / 2).sqrt()
+    for event in itertools.product((0.0, 1.0), repeat=6):
+        event = torch.tensor(event, dtype=torch.float64)
+        assert ((q - p) @ event <= bound).all(), "and of the complement"
+    a = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)[:, None]
+    b = a.T
+    coins = torch.xlogy(a, a / b) + torch.xlogy(1 - a, (1 - a) / (1 - b))
+    assert (coins >= 2 * (a - b) ** 2 - 1e-12).all()
+    assert coins[500, 499] < 2.00001 * (a[500] - b[0, 499]) ** 2, "it is sharp"
+
+
+@pytest.mark.equation("eq-pinsker")
+def test_two_bells_are_told_apart_no_better_than_pinsker_says():
+    shift = torch.tensor([0.01, 0.1, 0.5, 1.0, 2.0]).double()
+    most = 2 * Normal(0.0, 1.0).cdf(shift / 2) - 1  # of z < shift / 2
+    assert (most < (shift**2 / 2 / 2).sqrt()).all()
+    says("no event differs by more than #", math.sqrt(0.01 / 2))
+    assert math.sqrt(says("From # nats on") / 2) == 1
+
+
+def test_pytorchs_loss_has_the_order_that_the_page_says():
+    q, p = torch.randn(2, 5, dtype=torch.float64).softmax(-1)
+    direct = (q * (q / p).log()).sum()
+    assert_close(F.kl_div(p.log(), q, reduction="sum"), direct)
+    assert_close(F.kl_div(p, q, reduction="sum"), (q * q.log() - q * p).sum())
+    assert F.kl_div(p, q, reduction="sum") < 0
 
 
 def symbols():
@@ -281,6 +316,111 @@ def test_descent_on_the_reverse_divergence_ends_at_either_mode():
     assert kl(bell(mean, std), TARGET) < math.log(2)
 
 
+EPS = torch.linspace(-8, 8, 801, dtype=torch.float64)
+SHARES = 0.02 * Normal(0.0, 1.0).log_prob(EPS).exp()
+
+
+def price(d: float, t: Tensor) -> Tensor:
+    """Reverse KL from N(t[0], exp(2 t[1])) to humps at -d and d, by sums over noise."""
+    z = t[0] + t[1].exp() * EPS
+    left, right = (Normal(mean, 0.6).log_prob(z) for mean in (-d, d))
+    log_p = torch.logaddexp(left, right) - math.log(2)
+    return -t[1] - 0.5 * math.log(2 * math.pi * math.e) - SHARES @ log_p
+
+
+@cache
+def best(d: float, mean: float, std: float) -> tuple[float, float, float]:
+    """Mean, standard deviation and price where a descent from this Gaussian ends."""
+    t = torch.tensor([mean, math.log(std)], dtype=torch.float64, requires_grad=True)
+    for _ in range(1500):
+        (slope,) = torch.autograd.grad(price(d, t), t)
+        if slope.abs().max() < 1e-9:
+            break
+        t = (t - 0.1 * slope).detach().requires_grad_()
+    return t[0].item(), t[1].exp().item(), price(d, t).item()
+
+
+def test_reverse_fit_covers_near_humps_and_lets_one_of_two_far_ones_go():
+    """exm-letting-go."""
+    cover, hump = best(1.0, 0.0, 1.0), best(1.0, 1.0, 0.6)
+    assert abs(hump[0]) < 1e-6, "there is no fit on a hump"
+    says("the reverse fit is $\\mathcal N(0, #^2)$ and covers", cover[1])
+    says("covers both humps, for # nats", cover[2])
+    cover, hump = best(1.5, 0.0, 1.5), best(1.5, 1.5, 0.6)
+    says("still does: $\\mathcal N(0, #^2)$ costs # nats", *cover[1:])
+    says("the best Gaussian on a hump #", hump[2])
+    d = says("At $d = #$ both cost")
+    assert abs(best(d, 0.0, d)[2] - best(d, d, 0.6)[2]) < 1e-3
+    says("both cost # nats", best(d, d, 0.6)[2])
+    assert best(d - 0.01, 0.0, d)[2] < best(d - 0.01, d, 0.6)[2] < math.log(2)
+    assert best(d + 0.01, 0.0, d)[2] > best(d + 0.01, d, 0.6)[2]
+    says("then # standard deviations of a hump", 2 * d / 0.6)
+    says("humps of any width $s$ are let go at $d = #", d / 0.6)
+    log_p = mixture(0.5, bell(-d, 0.6), bell(d, 0.6))
+    valley = (log_p[len(Z) // 2] - log_p.max()).exp()
+    says("sunk to # percent of the peaks", 100 * valley)
+    first = says("on one hump begins at $d = #$")
+    assert best(first, first, 0.6)[0] > 1 > best(first - 0.01, first, 0.6)[0]
+
+
+def posterior(x: float, nodes: int = 40_001) -> tuple[Tensor, Tensor]:
+    """Codes, and the log posterior of exm-two-peaks at them."""
+    z = torch.linspace(-6, 6, nodes, dtype=torch.float64)
+    log_joint = Normal(0.0, 1.0).log_prob(z) + Normal(z**2 + z / 4, 0.4).log_prob(
+        torch.tensor(x)
+    )
+    return z, log_joint - torch.trapezoid(log_joint.exp(), z).log()
+
+
+def moments(z: Tensor, log_p: Tensor) -> tuple[float, float]:
+    mean = torch.trapezoid(log_p.exp() * z, z)
+    return mean.item(), torch.trapezoid(log_p.exp() * (z - mean) ** 2, z).sqrt().item()
+
+
+@pytest.mark.book
+def test_two_directions_rank_three_candidates_in_opposite_orders():
+    z, log_p = posterior(2.0)
+    fits = {"A": Normal(*moments(z, log_p))}
+    fits |= {"B": Normal(1.246, 0.146), "C": Normal(0.0, 1.0)}
+    values = {
+        name: (kl(log_p, q.log_prob(z), z), kl(q.log_prob(z), log_p, z))
+        for name, q in fits.items()
+    }
+    says("| A, mean and width of $p$ | # | # |", *values["A"])
+    says("| B, on the higher peak | # | # |", *values["B"])
+    says("| C, the prior | # | # |", *values["C"])
+    forward, reverse = (sorted(fits, key=lambda n: values[n][i]) for i in (0, 1))
+    assert forward == reverse[::-1] == ["A", "C", "B"]
+    for moved in (Normal(1.256, 0.146), Normal(1.236, 0.146), Normal(1.246, 0.15)):
+        assert kl(moved.log_prob(z), log_p, z) > values["B"][1], "B is a reverse fit"
+
+
+@pytest.mark.equation("eq-amortised-forward")
+def test_forward_divergence_of_an_encoder_needs_pairs_only():
+    joint = torch.rand(5, 6).double() + 0.05  # images, codes
+    joint /= joint.sum()
+    given = joint / joint.sum(1, keepdim=True)
+    encoder = torch.rand(5, 6).double().softmax(1)
+    forward = (given * (given / encoder).log()).sum(1)
+    averaged = joint.sum(1) @ forward
+    cross = -(joint * encoder.log()).sum()
+    assert_close(averaged, cross + (joint * given.log()).sum(), **EXACT)
+    assert averaged > 0.01
+
+
+@pytest.mark.equation("eq-amortised-forward")
+def test_draws_of_the_model_have_found_the_moments_of_the_posterior():
+    exact = moments(*posterior(0.5))
+    says("the posterior has # and #", *exact)
+    drawn = says("have mean # and standard deviation #")
+    assert max(abs(a - b) for a, b in zip(drawn, exact, strict=True)) < 0.01
+    generator = torch.Generator().manual_seed(1)
+    z, noise = torch.randn(2, 1_000_000, generator=generator)
+    near = z[(z**2 + z / 4 + 0.4 * noise - 0.5).abs() < 0.02]
+    error = near.std() / len(near) ** 0.5
+    assert abs(near.mean() - exact[0]) < 4 * error < 0.03
+
+
 def test_reverse_fit_by_independent_coordinates_is_too_narrow():
     a = torch.randn(3, 3, dtype=torch.float64)
     covariance = a @ a.T + 0.3 * torch.eye(3, dtype=torch.float64)
@@ -306,6 +446,7 @@ def test_numbers_in_the_text_are_right():
     says("$1/\\log 2 \\approx #$ bits", 1 / math.log(2))
     both = kl(narrow, wide), kl(wide, narrow)
     says("that is # and # nats", *both)
+    says("the shaded area, #, is", both[0])
     says("# nats in one direction, #", *both)
     edge = torch.tensor(8 / 3 * math.log(2)).sqrt()
     says("as soon as $\\lvert z\\rvert > #$", edge)
@@ -328,7 +469,7 @@ def test_numbers_in_the_text_are_right():
     other = kl(TARGET, reverse), kl(reverse, TARGET)
     row = "| reverse: $\\mathcal N(#, #^2)$, unrounded | # | # |"
     says(row, mean, std, *other)
-    says("is charged # nats", other[0])
+    says("charges # nats for it", other[0])
     says("$\\log 2 \\approx #$, and", math.log(2))
     variance = says("$1/\\Lambda_{jj} = 1 - 0.9^2 = #$")
     assert math.isclose(variance, 1 - 0.9**2) and math.sqrt(variance) < 0.5

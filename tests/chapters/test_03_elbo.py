@@ -2,8 +2,10 @@
 
 import itertools
 import math
+import re
 from fractions import Fraction
 
+import nbformat
 import numpy as np
 import prose
 import pytest
@@ -12,6 +14,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
 
+from tools.book import notebooks_of
 from vae_lib.distributions import gaussian_kl, gaussian_log_prob, reparameterize
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.objectives import elbo, importance_weighted_bound
@@ -175,6 +178,93 @@ def test_variance_of_both_estimators_falls_like_the_number_of_samples(model):
         assert ((ratio - 1).abs() < 0.1).all()
 
 
+@pytest.mark.equation("eq-touching")
+def test_bound_touches_the_evidence_with_the_same_slope_and_stays_below():
+    x = torch.randn(5, 1)
+
+    def model(a: Tensor) -> LinearGaussianModel:
+        return LinearGaussianModel(a.view(1, 1), torch.zeros(1), 0.7)
+
+    def bound(a: Tensor, at: Tensor) -> Tensor:
+        """The bound of the model a with the posterior of another one, (5,)."""
+        mu, covariance = (part.detach() for part in model(at).posterior(x))
+        z = mu + covariance[0].sqrt() * NODES[:, None, None]  # (5 nodes, 5, 1)
+        log_p = torch.tensordot(
+            WEIGHTS / math.sqrt(2 * math.pi), model(a).log_p_x_given_z(x, z), dims=1
+        )
+        return log_p - gaussian_kl(mu, covariance.log().expand(5, 1))
+
+    for at in torch.tensor([0.3, 1.0, -2.0]):
+        a = at.clone().requires_grad_()
+        evidence = model(a).log_evidence(x).sum()
+        assert_close(bound(a, at).sum(), evidence, rtol=0, atol=1e-10)
+        slopes = [torch.autograd.grad(f, a)[0] for f in (evidence, bound(a, at).sum())]
+        assert abs(slopes[0]) > 1e-3
+        assert_close(slopes[1], slopes[0], rtol=0, atol=1e-10)
+        for other in torch.linspace(-3, 3, 13):
+            assert (bound(other, at) <= model(other).log_evidence(x) + 1e-10).all()
+
+
+@pytest.mark.equation("eq-control-variate")
+def test_best_point_on_the_line_of_estimators_is_that_of_the_covariance(model):
+    x, (mu, logvar) = model.sample(3), some_q(3)
+
+    def at(c) -> Tensor:
+        """The variance of A + c d, exact: a polynomial of degree four."""
+
+        def on_the_line(z: Tensor) -> Tensor:
+            a, b = terms(model, x, mu, logvar, z)
+            return a + c * (b - a)
+
+        mean = expectation(on_the_line, mu, logvar)
+        return expectation(lambda z: (on_the_line(z) - mean) ** 2, mu, logvar)
+
+    difference = at(1) + at(-1) - 2 * at(0)  # twice the variance of d
+    covariance = (at(1) - at(-1)) / 4
+    best = -2 * covariance / difference
+    left = at(0) - 2 * covariance**2 / difference
+    assert_close(at(best), left, rtol=1e-9, atol=1e-9)
+    for step in (-0.1, 0.1):
+        assert (at(best + step) > at(best)).all()
+
+
+@pytest.mark.equation("eq-gradient-noise")
+def test_three_gradients_are_those_of_the_estimators_and_agree_in_the_mean(model):
+    x, (mu, logvar) = model.sample(1), some_q(1)
+    std, eps = (0.5 * logvar).exp(), torch.randn(2)
+    moved = mu.clone().requires_grad_()
+    z = moved + std * eps
+
+    def slope(value: Tensor, to: Tensor) -> Tensor:
+        return torch.autograd.grad(value.sum(), to, retain_graph=True)[0]
+
+    log_p = model.log_p_x_given_z(x, z)
+    prior = Normal(torch.zeros(2), 1.0).log_prob(z).sum(-1)
+    g = slope(log_p, z)
+    a, b = terms(model, x, moved, logvar, z)
+    held = Normal(mu, std).log_prob(z).sum(-1)
+    assert_close(slope(a, moved), g - z, rtol=0, atol=1e-10)
+    assert_close(slope(b, moved), g - mu, rtol=0, atol=1e-10)
+    landing = slope(log_p + prior - held, moved)
+    assert_close(landing, g - z + eps / std, rtol=0, atol=1e-10)
+
+
+@pytest.mark.equation("eq-gradient-noise")
+def test_at_the_posterior_the_landing_has_no_noise_and_the_others_as_stated():
+    weight = torch.diag(torch.tensor([1.5, 0.8]))
+    axes = LinearGaussianModel(weight, torch.zeros(2), 0.7)
+    x = axes.sample(1)
+    mu, covariance = axes.posterior(x)
+    v = covariance.diagonal()
+    eps = torch.randn(200_000, 2)
+    z = (mu + v.sqrt() * eps).requires_grad_()
+    (g,) = torch.autograd.grad(axes.log_p_x_given_z(x, z[:, None]).sum(), z)
+    z = z.detach()
+    assert (g - z + eps / v.sqrt()).abs().max() < 1e-10
+    assert_close((g - z).var(0), 1 / v, rtol=0.02, atol=0)
+    assert_close((g - mu).var(0), (1 - v) ** 2 / v, rtol=0.02, atol=0)
+
+
 @pytest.mark.equation("eq-mean-field-gap")
 @pytest.mark.parametrize("t", [0.3, 1.0, 2.0])
 def test_best_diagonal_q_leaves_the_stated_gap(t):
@@ -276,7 +366,19 @@ def test_numbers_in_the_text_are_right():
     t = (1 + math.sqrt(65)) / 8
     assert math.isclose((1 + 2 * t) ** 2, 5 * (1 + t))
     says("t = (1 + \\sqrt{65})/8 \\approx #", t)
-    says("with a variance of about #", 1 + 2 * t)
+    says("prefers a model with the variance #", 1 + 2 * t)
+
+    def evidence(variance: float) -> float:
+        return -0.5 * (math.log(2 * math.pi * variance) + 5 / variance)
+
+    says("best there are, $#$ nats", evidence(5))
+    gap = 0.5 * math.log((1 + t) ** 2 / (1 + 2 * t))
+    tied = evidence(1 + 2 * t) - gap, evidence(1 + 2 * t)
+    says("bound is $#$, and the evidence there $#$", *tied)
+    a = [0.5]
+    for _ in range(3):  # the top of the parabola whose q is the posterior of a
+        a.append(5 * a[-1] * (1 + a[-1] ** 2) / (1 + 6 * a[-1] ** 2))
+    says("from $a = #$ to $#$, $#$ and $#$", *a)
     at_most = 6 / 0.5**4  # of the fourth derivative, from one half on
     says("is at most # in size", Fraction(at_most))
     says("by at most $#\\,\\delta^4$", Fraction(at_most / 24))
@@ -288,3 +390,34 @@ def test_numbers_in_the_text_are_right():
             log_q = Normal(0.0, math.sqrt(kappa)).log_prob(z)
             tail = (power * log_p - (power - 1) * log_q).exp()[-1]
             assert (tail < 1e-10) == finite
+
+
+@pytest.mark.book
+def test_measured_numbers_in_the_text_are_those_of_the_notebook():
+    cells = nbformat.read(notebooks_of("03-elbo")[1], 4).cells
+    outputs = [o for cell in cells for o in cell.get("outputs", [])]
+    shown = "".join(
+        o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in outputs
+    )
+
+    def found(pattern: str) -> list[float]:
+        return [float(number) for number in re.search(pattern, shown).groups()]
+
+    (variance,) = found(r"relative variance of the weights: ([\d.]+)")
+    says("relative variance is $#$, so", variance)
+    says("line begins at $#$ nats", variance / 2)
+    wide, narrow = found(r"wide +q: ([\d.]+)\nnarrow q: ([\d.]+)")
+    says("standard deviations divides its gap by $#$", narrow)
+    assert abs(wide - 2) < 0.15
+    c, best = found(r"best c = ([-\d.]+), variance ([\d.]+)")
+    (of_a,) = found(r"\nA ([\d.]+), B")
+    says("bottom is at $c = #$, with a variance of $#$ where A has $#$", c, best, of_a)
+    (gap,) = found(r"mean of its logarithm: -([\d.]+)")
+    says("by the gap of the ELBO, $#$ nats", gap)
+    table = shown[shown.index("of the gradient") :]
+    numbers = r" +([\d.e+]+) +([\d.]+)"
+    rows = [re.search(f" {k}{numbers}", table).groups() for k in ("A", "B", "STL")]
+    plane, wider = zip(*[map(float, row) for row in rows], strict=True)
+    assert plane[0] == plane[1]
+    says("numbers: # for A and B against # for", plane[0], plane[2])
+    says("and # and # against # for", *wider)

@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import numpy as np
 import prose
 import pytest
 import sympy as sp
@@ -226,7 +227,7 @@ def test_general_form_has_the_special_cases_of_the_page():
 
 @pytest.mark.book
 def test_numbers_in_the_text_are_right():
-    says("the divergence, is # {term}`nat`", price(1, 1))
+    says("the divergence, is # nat", price(1, 1))
     says("happens with probability #", Normal(0.0, 1.0).cdf(torch.tensor(-0.5)))
     says("costs exactly # nat", Fraction(price(1, 1)))
     says("and $\\mu = 2$ costs #", Fraction(price(2, 1)))
@@ -240,6 +241,77 @@ def test_numbers_in_the_text_are_right():
     says("rises by more than # nats", price(1, 0.1))
     says("mean at 3 costs $3^2/2 = #$", price(3, 1))
     says("\\approx #$ nats: less", hundredth)
+
+
+@pytest.mark.book
+def test_answers_of_the_first_picture_cost_one_nat():
+    """Each is printed with two decimals, between which the price passes one nat."""
+    mean = says("move its mean to #")
+    assert price(mean, 1) == pytest.approx(1, abs=0.005 * mean)
+    for width in (says("a standard deviation of #"), says("be vague, with one of #")):
+        ends = [price(0, width + half) - 1 for half in (-0.005, 0.005)]
+        assert ends[0] * ends[1] < 0
+
+
+def log_p_of_white(z: Tensor) -> Tensor:
+    return torch.nn.functional.logsigmoid(3 * z)
+
+
+def test_best_width_has_the_precision_of_prior_and_mean_curvature():
+    """Against the best of a fine lattice of means and standard deviations."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    eps, weights = torch.tensor(nodes), torch.tensor(weights / weights.sum())
+    mu = torch.linspace(0.4, 1.0, 601, dtype=torch.float64)[:, None, None]
+    std = torch.linspace(0.5, 0.9, 401, dtype=torch.float64)[:, None]
+    z = mu + std * eps
+    kl = gaussian_kl(mu.expand(601, 401, 1), 2 * std.log().expand(601, 401, 1))
+    best = int((log_p_of_white(z) @ weights - kl).argmax())
+    mu, std = mu[best // 401, 0, 0], std[best % 401, 0]
+    white = torch.sigmoid(3 * (mu + std * eps))
+    curvature = weights @ (9 * white * (1 - white))
+    assert 1 / std**2 == pytest.approx(float(1 + curvature), rel=5e-3)
+    assert mu == pytest.approx(float(weights @ (3 * (1 - white))), rel=5e-3)
+
+
+@pytest.mark.book
+def test_clouds_of_the_picture_have_the_mean_of_the_text():
+    a = torch.tensor([[1.0, 4.0], [0.0, 1.0]], dtype=torch.float64)
+    mean = torch.tensor([1.0, 0.5], dtype=torch.float64)
+    covariance = torch.tensor([[1.0, 0.6], [0.6, 0.8]], dtype=torch.float64)
+    says("average of $x^\\top A x$ is #", mean @ a @ mean + (a @ covariance).trace())
+
+
+@pytest.mark.book
+@pytest.mark.equation("eq-gaussian-kl-general")
+def test_prices_seen_from_p_add_up_to_the_divergence():
+    q = torch.tensor([1.5, 0.2]), torch.tensor([[0.25, -0.1], [-0.1, 0.3]])
+    p = torch.zeros(2), torch.tensor([[2.0, 1.2], [1.2, 1.0]])
+    shift = q[0] @ torch.linalg.solve(p[1], q[0]) / 2
+    lam = torch.linalg.eigvals(torch.linalg.solve(p[1], q[1])).real.sort().values
+    axes = (lam - 1 - lam.log()) / 2
+    says("# nats for the shift, # for", shift, axes[0])
+    total = kl_divergence(MultivariateNormal(*q), MultivariateNormal(*p))
+    says("# for the long one", axes[1])
+    says("one, # in all", total)
+
+
+@pytest.mark.book
+def test_cheapest_way_to_tell_images_apart():
+    """Exercise: the average price over a lattice of widths, and the information."""
+    ratio = says("What does a ratio of $\\rho = #$ cost")
+    assert ratio == 10
+    width = torch.linspace(0.05, 0.5, 200_001, dtype=torch.float64)
+    average = 0.5 * ((ratio * width) ** 2 + width**2 - 1) - width.log()
+    best = width[average.argmin()]
+    assert float(best) ** -2 == pytest.approx(1 + ratio**2, rel=1e-3)
+    says("\\frac12\\log 101 = #$ nats", average.min())
+    # What all codes tell of their means: the entropy of all, minus that of one.
+    both = math.sqrt(ratio**2 + 1) * 0.3
+    told = Normal(0.0, both).entropy() - Normal(0.0, 0.3).entropy()
+    assert float(told) == pytest.approx(float(average.min()), rel=1e-6)
+    wasted = kl_divergence(Normal(0.0, both), Normal(0.0, 1.0))
+    there = 0.5 * ((ratio * 0.3) ** 2 + 0.3**2 - 1) - math.log(0.3)
+    assert there == pytest.approx(float(told + wasted), rel=1e-5)
 
 
 @pytest.mark.book

@@ -1,8 +1,10 @@
 """Score-function and pathwise gradients: their means, variances and conditions."""
 
 import math
+import re
 from fractions import Fraction
 
+import nbformat
 import numpy as np
 import prose
 import pytest
@@ -13,6 +15,7 @@ from torch.autograd import grad
 from torch.autograd.functional import jacobian
 from torch.testing import assert_close
 
+from tools.book import notebooks_of
 from vae_lib.distributions import gaussian_log_prob, reparameterize
 
 says = prose.says("05-reparameterization")
@@ -51,6 +54,21 @@ def moments(samples: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 MU, LOGVAR = tensor(0.4, -1.1), tensor(0.3, -0.7)
+
+
+@pytest.mark.parametrize("h", [1.0, 0.1, 0.001])
+def test_a_quotient_needs_its_noise_held_fixed(h):
+    """Of z^2 at mu = 1: mean 2 + h either way, and 1/h in the spread of fresh noise."""
+    eps, weights = normal_nodes(6, 2)
+    before = (1 + eps[:, 0]) ** 2
+    fixed = ((1 + h + eps[:, 0]) ** 2 - before) / h
+    fresh = ((1 + h + eps[:, 1]) ** 2 - before) / h
+    mean, variance = moments(fixed, weights)
+    assert_close(mean.item(), 2 + h, rtol=1e-9, atol=1e-9)
+    assert_close(variance.item(), 4.0, rtol=1e-6, atol=0)
+    mean, variance = moments(fresh, weights)
+    assert_close(mean.item(), 2 + h, rtol=1e-9, atol=1e-9)
+    assert_close(variance.item(), (6 + 4 * (1 + h) ** 2 + 2) / h**2)
 
 
 @pytest.mark.equation("eq-reparameterization")
@@ -145,6 +163,40 @@ def test_a_constant_is_noise_for_the_score_function_alone(std):
     best = weights @ (values * score**2) / (weights @ score**2)
     assert_close(best.item(), -100.0)
     assert_close(moments((values - best) * score, weights)[1].item(), 2 * a**2)
+
+
+@pytest.mark.parametrize("std", [0.01, 1.0])
+@pytest.mark.parametrize("size", [0.1, 3.0])
+def test_score_function_is_noisy_only_where_value_over_width_is_large(std, size):
+    """Var <= (M / sigma)^2, with equality for a constant; the slope does not matter."""
+    eps, weights = normal_nodes(150)
+    eps, score = eps[:, 0], eps[:, 0] / std
+    bound = size**2 / std**2
+    constant = moments(size * score, weights)[1].item()
+    assert_close(constant, bound, rtol=1e-9, atol=0)
+    for f in (torch.sin(9 * eps), torch.tanh(5 * eps - 1), eps.sign()):
+        assert moments(size * f * score, weights)[1] <= bound
+
+
+@pytest.mark.equation("eq-baseline")
+@pytest.mark.parametrize("n_dims", [1, 2, 4])
+@pytest.mark.parametrize("top, curvature, std", [(-100.0, 0.7, 0.1), (3.0, 2.0, 1.5)])
+def test_best_constant_of_a_bowl_leaves_a_factor_of_its_dimensions(
+    n_dims, top, curvature, std
+):
+    """(J + 2) / 2 times the pathwise variance, whatever top, curvature, width are."""
+    eps, weights = normal_nodes(5, n_dims)
+    z = (std * eps).requires_grad_()
+    f = top - curvature / 2 * z.square().sum(-1)
+    path = moments(grad(f.sum(), z)[0][:, 0], weights)[1]
+    f, s = f.detach(), eps[:, 0] / std
+    best = weights @ (f * s**2) / (weights @ s**2)
+    assert_close(best.item(), top - curvature * std**2 * (n_dims + 2) / 2)
+    left = moments((f - best) * s, weights)[1]
+    assert_close((left / path).item(), (n_dims + 2) / 2, rtol=1e-8, atol=0)
+    plain = top**2 / std**2 - curvature * top * (n_dims + 2)
+    plain += curvature**2 * std**2 * (n_dims + 2) * (n_dims + 4) / 4
+    assert_close(moments(f * s, weights)[1].item(), plain, rtol=1e-9, atol=0)
 
 
 @pytest.mark.equation("eq-reparameterization-general", "eq-pathwise-gradient")
@@ -291,6 +343,49 @@ def test_discrete_variable_has_a_score_and_no_path():
     assert_close(log_q.exp() @ (f * scores), f[1] - f[0])
 
 
+def softened_gradients(tau: float, n: int = 400_000) -> Tensor:
+    """Pathwise gradients in pi = 0.3 of (z - 0.45)^2, z softened, for a grid of u."""
+    u = (torch.arange(n).double() + 0.5) / n
+    pi = torch.full_like(u, 0.3).requires_grad_()
+    z = torch.sigmoid((torch.logit(pi) + torch.logit(u)) / tau)
+    return grad(((z - 0.45) ** 2).sum(), pi)[0]
+
+
+def test_a_softened_variable_has_a_gradient_of_another_expectation():
+    """It is biased, less so at lower temperature, and there it is noisier."""
+    found = [softened_gradients(tau) for tau in (1 / 4, 1 / 16, 1 / 64)]
+    off = [abs(float(g.mean()) - 0.1) for g in found]
+    assert off[0] > 2 * off[1] > 4 * off[2] > 0
+    assert found[0].std() < found[1].std() / 1.5 < found[2].std() / 2.25
+    # It is the derivative of the softened expectation, by finite differences.
+    u, tau, h = (torch.arange(400_000).double() + 0.5) / 400_000, 0.25, 1e-5
+    values = [
+        torch.sigmoid((torch.logit(tensor(p)) + torch.logit(u)) / tau) - 0.45
+        for p in (0.3 + h, 0.3 - h)
+    ]
+    slope = (values[0].square().mean() - values[1].square().mean()) / (2 * h)
+    assert_close(found[0].mean(), slope, rtol=1e-6, atol=0)
+
+
+def test_a_gumbel_maximum_is_a_draw_and_two_of_them_are_logistic():
+    probabilities = tensor(0.5, 0.3, 0.2)
+    u = torch.rand(200_000, 3, generator=torch.Generator().manual_seed(0)).double()
+    scores = probabilities.log() - torch.log(-torch.log(u))
+    share = torch.bincount(scores.argmax(1), minlength=3) / 200_000
+    assert_close(share.double(), probabilities, rtol=0, atol=0.005)
+    soft = (scores / 0.3).softmax(1)
+    assert torch.equal(soft.argmax(1), scores.argmax(1))
+    noise = scores[:, 0] - scores[:, 1] - probabilities[:2].log().diff().neg()
+    quantiles = torch.linspace(0.05, 0.95, 19).double()
+    found = noise.sigmoid().quantile(quantiles)
+    assert_close(found, quantiles, rtol=0, atol=0.01)
+
+
+def straight_through(pi: float) -> float:
+    """Mean of f'(z) for f(z) = (z - 0.45)^2 and z one with probability pi."""
+    return pi * 2 * (1 - 0.45) + (1 - pi) * 2 * (0 - 0.45)
+
+
 @pytest.mark.book
 def test_numbers_in_the_text_are_right():
     ones = torch.ones(20).double()
@@ -304,9 +399,50 @@ def test_numbers_in_the_text_are_right():
     assert best == slope * 20 + start
     says("that is # in place of #", best, Fraction(many))
     says("still # times", best / 4)
+    slope, start = says("leaves $#J + #$, which")
+    zero = torch.zeros(20).double()
+    assert slope * 20 + start == score_variance(zero) - (0 + 20 + 2) ** 2
+    says("of # for two dimensions and of # for", (2 + 2) // 2, (20 + 2) // 2)
+    says("it is above #")
+    assert 3000 < math.sqrt(6 + 4 * 1.001**2 + 2) / 0.001
+    low, high = (score_variance(torch.ones(n).double()).item() for n in (1, 100))
+    says("rises from # to #", low, high)
+    size = says("Even the constant $f = #$")
+    _, std = says("variance of # at $\\sigma = #$")
+    says("variance of # at", size**2 / std**2)
     meet = says("meet near $\\omega = #$")
     for omega in np.arange(0.05, 8, 0.01):
         path, score = oscillation_variances(omega)
         assert (path < score) == (omega < meet) or abs(omega - meet) < 0.005
     says("the gradient is #, and", 1 / 2)
     says("would give #", -1 / 2)
+    says("$f(1) - f(0) = #$. At", 0.55**2 - 0.45**2)
+    says("$#$ in place of $0.1$", straight_through(0.3))
+    assert math.isclose(straight_through(0.5), 0.55**2 - 0.45**2)
+    assert all(softened_gradients(tau).mean() < 0 for tau in (0.5, 1.0, 2.0))
+    assert all(softened_gradients(tau).mean() > 0 for tau in (0.25, 1 / 32))
+    says("one draw, up to #", softened_gradients(1 / 32).std().item())
+
+
+@pytest.mark.book
+def test_factors_on_the_digits_are_those_that_the_notebook_has_measured():
+    cells = nbformat.read(notebooks_of("05-reparameterization")[1], 4).cells
+    outputs = [o for cell in cells for o in cell.get("outputs", [])]
+    shown = "".join(
+        o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in outputs
+    )
+
+    def found(pattern: str) -> list[float]:
+        return [float(number) for number in re.search(pattern, shown).groups()]
+
+    narrow, wide = found(r"score function +(\S+) +(\S+)\n")
+    says("estimate is # times", narrow)
+    says("and # times in the one", wide)
+    best = found(r"minus best constant +(\S+) +(\S+)\n")
+    says("factors are # and #", *best)
+    says("all but a factor of # or #", *best)
+    mean = found(r"minus mean +(\S+) +(\S+)\n")
+    assert all(b <= m < b + 1.5 for b, m in zip(best, mean, strict=True))
+    value, spread = found(r"mnist-2d: (-\d+), ([\d.]+)")
+    says("log-likelihoods near $#$", value)
+    says("standard deviation of only #", spread)

@@ -16,6 +16,7 @@ from torch.testing import assert_close
 
 from vae_lib import symbolic
 from vae_lib.autoencoder import AutoEncoder
+from vae_lib.data import load_mnist
 from vae_lib.distributions import gaussian_kl, reparameterize
 from vae_lib.evaluation import log_likelihood_by_quadrature
 from vae_lib.linear_gaussian import LinearGaussianModel
@@ -338,3 +339,11 @@ def test_errors_after_few_digits_are_those_of_the_record():
     says("500 digits by # and #", mean("auto-encoder, 500"), mean("VAE, 500"))
     by_heart = [row for row in runs if row["run"] == "auto-encoder, 500"]
     assert all(row["learned"] < 0.02 * row["test"] for row in by_heart)
+
+
+def test_error_that_sixteen_dimensions_leave_is_the_sum_of_the_other_eigenvalues():
+    learned = load_mnist("train").images[:-10_000].double()
+    eigenvalues = torch.linalg.eigvalsh(torch.cov(learned.T, correction=0))
+    says = prose.says("06-autoencoders")
+    left = eigenvalues[:-16].sum(), eigenvalues.sum()
+    says("$J = 16$ it is # of #; the", *map(float, left))

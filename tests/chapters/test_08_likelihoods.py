@@ -373,6 +373,46 @@ def test_bound_with_a_small_beta_is_no_bound():
     assert bound < model.log_evidence(x) < bound + (1 - 1 / 128) * kl
 
 
+def gaussian_masses(std: float) -> Tensor:
+    """Of a pixel of mean 0.8, below 0 and above 1."""
+    pixel = td.Normal(torch.tensor(0.8), std)
+    return torch.stack([pixel.cdf(torch.tensor(0.0)), 1 - pixel.cdf(torch.tensor(1.0))])
+
+
+@pytest.mark.book
+def test_four_beliefs_about_a_pixel_of_mean_0_8():
+    outside = gaussian_masses(math.sqrt(0.5)).sum()
+    assert 0.5 < outside < 0.55 and gaussian_masses(0.12).sum() < 0.05
+    low, high = 1.0, 10.0
+    for _ in range(60):  # the mean rises with the logit
+        logit = (low + high) / 2
+        pixel = td.ContinuousBernoulli(logits=torch.tensor(logit).double())
+        low, high = (logit, high) if pixel.mean < 0.8 else (low, logit)
+    says("mean is 0.8 and $\\pi = #$", 1 / (1 + math.exp(-logit)))
+    density = pixel.log_prob(torch.linspace(0, 1, 101).double())
+    assert (density.diff() > 0).all()  # it likes full black best
+
+
+@pytest.mark.book
+def test_a_grey_pixel_costs_at_least_what_its_outline_says():
+    levels = torch.linspace(0, 1, 1001).double()[:, None]
+    says("costs up to $\\log 2 = #$", entropy(levels).max())
+    images = load_mnist("test").images
+    cost = td.Bernoulli(images.double()).entropy()
+    plain = (images < 0.02) | (images > 0.98)
+    assert cost[plain].sum() < 0.1 * cost.sum() and plain.double().mean() > 0.8
+
+
+@pytest.mark.book
+def test_terms_by_epoch_are_those_that_the_picture_shows():
+    rows = [row for row in load_record("loss-scale")["runs"] if row["seed"] == 0]
+    runs = {row["beta"]: row["by_epoch"] for row in rows}
+    proper, weak = (torch.tensor(runs[beta]) for beta in (1.0, 1 / 128))
+    bound, log_p, kl = (weak - proper).T
+    assert (bound < -15).all() and (log_p[1:] > 0).all() and log_p[-1] < 5
+    assert abs(kl[-1] - says_scale("divergence some # nats larger")) < 1
+
+
 def rows_of(record: str, run: str) -> list[dict]:
     return [row for row in load_record(record)["runs"] if row["run"] == run]
 

@@ -9,6 +9,7 @@ import shlex
 from fractions import Fraction
 from itertools import product
 
+import nbformat
 import prose
 import pytest
 import torch
@@ -17,7 +18,8 @@ from torch.nn.utils import parameters_to_vector
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from tools.book import BOOK
+from tools.book import BOOK, NOTEBOOKS
+from tools.diagrams import summands
 from vae_lib.__main__ import make_parser
 from vae_lib.distributed import share
 from vae_lib.models import VAE, VAEConfig
@@ -27,6 +29,7 @@ from vae_lib.training import train
 
 says = prose.says("12-scaling-up")
 PAGE = BOOK / "12-scaling-up.md"
+NOTEBOOK = NOTEBOOKS / "12-scaling-up.ipynb"
 
 
 @pytest.fixture
@@ -176,6 +179,16 @@ def test_a_ring_sums_and_sends_the_volume_that_is_stated(n):
             assert sent[0] <= 2 * length and (n != 2 or sent[0] == length)
 
 
+@pytest.mark.parametrize("n", [2, 4, 7])
+def test_the_drawing_of_the_ring_shows_what_each_process_has_added(n):
+    """Piece k starts at process k: whom it has passed is how far it has come."""
+    half = [[(w - k) % n + 1 for k in range(n)] for w in range(n)]
+    assert summands(0, n) == [[1] * n] * n
+    assert summands(n - 1, n) == half
+    assert [row.index(n) for row in half] == [(w + 1) % n for w in range(n)]
+    assert summands(2 * (n - 1), n) == [[n] * n] * n
+
+
 def step_time(n, t0, t1, n_images, n_parameters, latency, rate):
     rounds = 2 * (n - 1)
     volume = Fraction(rounds, n) * n_parameters  # eq-ring-volume
@@ -270,11 +283,14 @@ def test_numbers_in_the_text_are_right():
     network = VAE(VAEConfig(latent_dim=20, hidden_dims=(400,)))
     size = sum(p.numel() for p in network.parameters())
     says("has $P = #$ parameters, or # bytes", size, 4 * size)
+    says("needs to send # MB", 4e-6 * 15 * size)
     says("For our network that is # MB", 16e-6 * size)
     volumes = [8e-6 * (n - 1) / n * size for n in (2, 8)]
     says("send # MB each", volumes[0])
     says("eight send # MB", volumes[1])
     says("sends more than # MB", 8e-6 * size)
+    divisors = [n for n in range(2, 65) if 100 % n == 0]
+    says("With #, #, #, #, #, # or # processes", *divisors)
     says("draws # normal numbers", 256 * 20)
     says("it draws # bits", 256 * 784)
     says("is full at # billion", Fraction(80, 16))
@@ -312,6 +328,7 @@ def test_operations_of_an_image_are_those_that_the_text_counts(networks):
     says("network above has # weights", weights)
     says("and # of them lie", first)
     says("6\\cdot # - 2\\cdot # = #$ operations", weights, first, work)
+    says("network above needs $#$ of them", float(work))
     says("It has $P = #$", conv_size)
     says("parameters, # times as many", conv_size / size)
     says("image takes $#$ operations, # times", float(conv_work), conv_work / work)
@@ -367,6 +384,9 @@ def test_plans_in_the_text_follow_from_their_assumptions(networks):
             times = 1e3 * one, 1e3 * eight
             says(row + f"| # ms | # ms | {verdict} | # |", *times, *values, best(*case))
             gains.append(one / eight)
+    numbers = [best(b, slow, size, near) for b in (256, 4096)]
+    says("best number, about # for the", numbers[0])
+    says("small batch and # for the", numbers[1])
     says("network gains # times", gains[0])
     says("small batch and # times", gains[1])
     assert gains[2] < 1, "on eight GPUs the small batch is slower"
@@ -415,6 +435,15 @@ def test_what_the_text_says_of_the_gpu_is_what_was_measured(networks):
     says("256 images # times as fast as one", gains[0])
     says("on 4,096 images # times, and", gains[1])
     says("convolutional network's # and # times", *gains[2:])
+    planned = says("convolutional | 70 µs | 256 | # ms | # ms | # times")[2]
+    assert gains[2] < planned / 2, "shrinks to less than half"
+    assert max(gains[:2]) < 1.1, "not worth having"
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    (typed,) = [cell.source for cell in cells if cell.id == "measured"]
+    exec(typed, space := {})
+    for name, found in (("dense", dense), ("convolutional", conv)):
+        expected = found["t0_ms"], found["t1_us"]
+        assert space["measured"][name] == pytest.approx(expected, rel=0.003)
 
 
 @pytest.mark.book
@@ -433,12 +462,13 @@ def test_plans_between_machines_follow_from_their_assumptions(networks):
     says("best $W$ at #.\nOn", math.sqrt((4096 * slow - sent) / (2 * latency)))
     says("even the large one takes # ms", 4096e3 * fast)
     assert 256 * slow < least < 4096 * slow and 4096 * fast < least
+    assert sent / 2 > 4096 * fast, "longer to send than to compute"
     says("has $8P/r = #$ ms", 1e3 * conv_sent)
     says("small batch, # ms", 256e3 * conv)
     says("its large one, # ms", 4096e3 * conv)
     assert 256 * conv < conv_least < 4096 * conv
     star = math.sqrt((4096 * conv - conv_sent) / (2 * latency))
-    says("best $W$ at #.\n\n`torchrun`", star)
+    says("best $W$ at #.\n:::", star)
 
 
 @pytest.mark.book

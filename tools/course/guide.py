@@ -70,7 +70,7 @@ def table(known: dict[str, Chapter]) -> list[str]:
     for chapter in known.values():
         before = needs().get(int(chapter.number or 0), ())
         cells = [
-            f"{chapter.number} {{doc}}`{chapter.stem}`".strip(),
+            f"{{doc}}`{chapter.stem}`",
             " + ".join(map(str, chapter.reading)),
             ", ".join(map(str, sorted(before))) or "–",
             counted([chapter.theory]),

@@ -59,12 +59,17 @@ def retarget(link: Tag, page: Page, names: set[str]) -> None:
 def article(soup: BeautifulSoup, page: Page, names: set[str]) -> Tag:
     """The article of a page, for its place among the pages with these names."""
     body = soup.select_one("article.bd-article")
+    for summary in body.select(".fold > summary"):
+        summary.name = "p"
     for element in body.select(
-        ".headerlink, .toctree-wrapper, script, style, canvas, button, input, summary"
+        ".headerlink, .section-number, .toctree-wrapper, "
+        "script, style, canvas, button, input, summary"
     ):
         element.decompose()
     for details in body.find_all("details"):  # folded on the site, open on paper
-        details.name, details["class"] = "div", []
+        details.name = "div"
+        if "fold" not in details["class"]:
+            details["class"] = []
     for element in body.find_all(id=True):
         element["id"] = f"{page.name}:{element['id']}"
     for link in body.find_all("a"):
