@@ -3,6 +3,7 @@
 import re
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
@@ -148,7 +149,9 @@ def test_solutions_of_a_notebook_are_folded_and_marks_are_not_shown(source):
     prompts = [fold.summary.get_text(" ", strip=True) for fold in folded]
     answers = source.read_text("utf-8").count('"solution": true')
     assert sum("solution" in prompt for prompt in prompts) == answers > 0
-    assert len(folded) == answers + 1  # the setup cell
+    cells = nbformat.read(source, 4).cells
+    checks = sum("check" in cell.metadata.get("tags", []) for cell in cells)
+    assert len(folded) == answers + checks + 1  # the setup cell
     assert "###" not in page.find("article").get_text()
 
 
