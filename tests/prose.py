@@ -12,6 +12,9 @@ out the number is read, for a test to do with it what it says.
 import re
 from fractions import Fraction
 from itertools import zip_longest
+from pathlib import Path
+
+import nbformat
 
 from tools.book import BOOK, TIME
 
@@ -54,6 +57,16 @@ def in_text(text: str, name: str):
         return found[0] if len(found) == 1 else found
 
     return says
+
+
+def shown(path: Path) -> str:
+    """What the cells of a notebook print and show as text."""
+    cells = nbformat.read(path, 4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return "".join(
+        output.get("text", "") + output.get("data", {}).get("text/plain", "")
+        for output in outputs
+    )
 
 
 def minutes(page: str) -> tuple[int, int | None]:

@@ -5,7 +5,6 @@ import math
 import re
 from fractions import Fraction
 
-import nbformat
 import numpy as np
 import prose
 import pytest
@@ -394,11 +393,7 @@ def test_numbers_in_the_text_are_right():
 
 @pytest.mark.book
 def test_measured_numbers_in_the_text_are_those_of_the_notebook():
-    cells = nbformat.read(notebooks_of("03-elbo")[1], 4).cells
-    outputs = [o for cell in cells for o in cell.get("outputs", [])]
-    shown = "".join(
-        o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in outputs
-    )
+    shown = prose.shown(notebooks_of("03-elbo")[1])
 
     def found(pattern: str) -> list[float]:
         return [float(number) for number in re.search(pattern, shown).groups()]

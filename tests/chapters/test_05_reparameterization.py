@@ -4,7 +4,6 @@ import math
 import re
 from fractions import Fraction
 
-import nbformat
 import numpy as np
 import prose
 import pytest
@@ -426,11 +425,7 @@ def test_numbers_in_the_text_are_right():
 
 @pytest.mark.book
 def test_factors_on_the_digits_are_those_that_the_notebook_has_measured():
-    cells = nbformat.read(notebooks_of("05-reparameterization")[1], 4).cells
-    outputs = [o for cell in cells for o in cell.get("outputs", [])]
-    shown = "".join(
-        o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in outputs
-    )
+    shown = prose.shown(notebooks_of("05-reparameterization")[1])
 
     def found(pattern: str) -> list[float]:
         return [float(number) for number in re.search(pattern, shown).groups()]

@@ -521,6 +521,23 @@ def test_sentences_about_the_rivals_are_those_of_their_record():
         says(words, sum(shares) / 3)
 
 
+def test_what_the_text_says_of_moves_and_of_a_black_pixel():
+    whole = re.search(r"whole image: (\d+)% accepted", notebook_text())[1]
+    says("true image, # in 100 are", int(whole))
+    says(
+        "one run), against about # where",
+        round(
+            100
+            * sum(
+                seed["tested chain"] for seed in of_seeds("digits", "filled", "moved")
+            )
+            / 3
+        ),
+    )
+    wrong = 0.5 * math.erfc(0.5 / 0.1 / math.sqrt(2))  # the noise passes one half
+    says("wrong sign only $#$ of", wrong)
+
+
 def test_sentences_about_codes_and_scores_are_those_of_the_record():
     kept = [mean("digits", "kept", "test", m) for m in ("auto-encoder", "VAE", "PCA")]
     says("is # on average, that of", kept[0])
