@@ -22,6 +22,8 @@ unexport PYTHONHOME PYTHONPATH PYTHONOPTIMIZE PIP_USER PIP_TARGET PIP_PREFIX
 # for each other suffer most from other work on the machine; two processes do not.
 CALM := TQDM_DISABLE=1 OMP_NUM_THREADS=1
 TWO := --numprocesses=2 --dist loadfile --no-loadscope-reorder
+# Where a browser is tested there is much waiting, which a third process can use.
+THREE := $(subst 2,3,$(TWO))
 
 # make book SOLUTIONS=hide: the book of a course, without solutions.
 export VAE_SOLUTIONS := $(or $(SOLUTIONS),$(VAE_SOLUTIONS))
@@ -55,7 +57,7 @@ site: MARKED := book and not long
 long: MARKED := long
 built: MARKED := book or long
 site long built: browser book
-	$(ALONE) $(CALM) $(BIN)/pytest $(TWO) -m "$(MARKED)"
+	$(ALONE) $(CALM) $(BIN)/pytest $(THREE) -m "$(MARKED)"
 
 # One that is installed; else Playwright's download; else Debian's, where apt-get may.
 browser: environment

@@ -335,7 +335,7 @@ def test_numbers_in_the_text_are_those_of_the_records():
 def test_a_network_collapses_with_other_seeds_than_the_notebooks_too(seed):
     torch.set_default_dtype(torch.float32)
     digits = load_mnist("train").images
-    learned, held_out = digits[:-10_000], digits[-10_000:]
+    learned, held_out = digits[:20_000], digits[-10_000:]
     lit = (digits.double().sum(0) + 1) / (len(digits) + 2)
     scale = (lit * (1 - lit)).rsqrt()
     S = torch.cov(digits.T.double(), correction=0)

@@ -3,9 +3,10 @@
     python -m tools.site.pdf     from _build/html, into _build/vae-book.pdf
 
 The live figures stand still on paper, as they are when a reader comes to them.
-Chromium sets the formulas and prints twice: to see which articles end on a page of a
-few lines, which are then set tighter and most likely lose it; and for good, with the
-page numbers that follow in the table of contents. Were they wrong, it prints again.
+Chromium sets the formulas and prints three times: to see which articles end on a page
+of a few lines, which are then set tighter; to see where all start then; and for good,
+with these page numbers in the table of contents and with an outline and tags, which
+take as long again as the pages do.
 """
 
 import argparse
@@ -135,24 +136,15 @@ def ends_badly(book: PdfReader) -> list[str]:
 
 def print_book(tab: Tab) -> bytes:
     """The PDF of the single page that the tab shows."""
-    draft = PdfReader(BytesIO(tab.pdf(**A4)))
-    tight = ends_badly(draft)
-    tab.evaluate(TIGHTEN, tight)
-    pages = one_page_less(starts(draft), tight)
+    tab.evaluate(TIGHTEN, ends_badly(PdfReader(BytesIO(tab.pdf(**A4)))))
+    pages = starts(PdfReader(BytesIO(tab.pdf(**A4))))
     while True:
         tab.evaluate(NUMBER, pages)
         content = tab.pdf(**A4, outline=True, tagged=True)
         found = starts(PdfReader(BytesIO(content)))
         if found == pages:
             return content
-        pages = found
-
-
-def one_page_less(pages: dict[str, int], shorter: list[str]) -> dict[str, int]:
-    """Where articles start if these lose the last of their pages."""
-    names = list(pages)
-    gone = [sum(name in shorter for name in names[:n]) for n in range(len(names))]
-    return {name: pages[name] - n for name, n in zip(names, gone, strict=True)}
+        pages = found  # the numbers made a line of the contents too long
 
 
 def main() -> None:
