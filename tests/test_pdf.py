@@ -159,6 +159,15 @@ def test_live_figures_stand_still_on_paper(site, tab):
             assert len(image.getcolors(10**7)) > 20, name  # not an empty canvas
 
 
+def test_titles_of_columns_are_shown(tab):
+    hidden = tab.evaluate(
+        """() => [...document.querySelectorAll("thead")]
+          .filter(head => head.textContent.trim() && !head.checkVisibility())
+          .map(head => head.textContent)"""
+    )
+    assert hidden == []
+
+
 def test_nothing_sticks_out_of_the_page(tab):
     assert tab.evaluate(STICKS_OUT, pdf.TEXT_WIDTH) == []
 
