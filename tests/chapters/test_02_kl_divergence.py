@@ -470,7 +470,7 @@ def test_numbers_in_the_text_are_right():
     row = "| reverse: $\\mathcal N(#, #^2)$, unrounded | # | # |"
     says(row, mean, std, *other)
     says("charges # nats for it", other[0])
-    says("$\\log 2 \\approx #$, and", math.log(2))
+    says("bit, $\\log 2 \\approx #$ nats; the", math.log(2))
     variance = says("$1/\\Lambda_{jj} = 1 - 0.9^2 = #$")
     assert math.isclose(variance, 1 - 0.9**2) and math.sqrt(variance) < 0.5
     says("charges $\\log 2 \\approx #$ nats", math.log(2))
