@@ -136,6 +136,21 @@ def test_page_and_notebook_share_one_file(project):
     assert project.pictures().count(png("red")) == 1
 
 
+def test_a_notebook_of_the_exercises_is_named_with_its_folder(project):
+    exercises = project.folder / "notebooks" / "exercises"
+    exercises.mkdir()
+    project.notebook.rename(exercises / "01-toy.ipynb")
+    index = project.folder / "index.md"
+    index.write_text(INDEX.replace("notebooks/", "notebooks/exercises/"), "utf-8")
+    page = PAGE.replace("notebooks/", "notebooks/exercises/")
+    project.write_page(page.replace("} 01-toy", "} exercises/01-toy"))
+    assert not project.build()
+    page = project.read("book/page.html")
+    assert page.select_one("figure#fig-red").img["alt"] == ALT
+    for link in page.select("a[href*='#cell-']"):
+        assert link["href"] == "../notebooks/exercises/01-toy.html#cell-red"
+
+
 def test_page_follows_the_notebook(project):
     project.build()
     project.write_notebook("green")

@@ -148,23 +148,6 @@ def test_metadata_are_normalised(notebook):
         assert set(cell.metadata) <= {"jupyter", "mystnb", "nbgrader", "tags"}, cell.id
 
 
-def test_code_is_not_silent_for_long(path, notebook):
-    """How many lines of code may follow each other without a word of prose.
-
-    The longest silence is one of 48 lines in chapter 2: none may become longer, and
-    the aim is fifteen.
-    """
-    silence = {}
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            lines = 0
-        elif not {"setup", "check"} & set(cell.metadata.get("tags", [])):
-            lines += sum(bool(line.strip()) for line in cell.source.splitlines())
-            silence[cell.id] = lines
-    place = max(silence, key=silence.get)
-    assert silence[place] <= 48, f"{place}: {silence[place]} lines without a word"
-
-
 def test_a_check_is_folded_and_says_what_it_found(path, notebook):
     for cell in notebook.cells:
         if "check" in cell.metadata.get("tags", []):

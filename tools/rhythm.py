@@ -9,7 +9,8 @@ comments have none. Headings, captions and cells of tables are read like other t
 A page has a main line, which one reads without unfolding anything. Folded are proofs,
 solutions and what has the class `dropdown` or `fold`, but for its title. Apart stand
 exercises, and what is not folded under the headings in APART. Only pictures of the main
-line count, still and live; without any, its words are divided by one.
+line count, still and live; without any, its words are divided by one. Only chapters
+need so many of them; the other floors are those of every page that is read like one.
 
 Of a notebook, cells that the book folds do not count (setup, checks, answers), nor do
 hidden tests. Lines are those that are not empty, with their indentation. Silence is the
@@ -32,6 +33,7 @@ from tools.course.editions import HIDDEN
 AT_MOST = {"main line": 3200, "words per picture": 600}
 AT_MOST |= {"median cell": 3, "silence": 16, "characters": 45}
 AT_LEAST = {"pictures": 5, "words per line": 11}
+OF_CHAPTERS = {"pictures"}  # a short page needs no more pictures than it has matter
 
 LIKE_CHAPTERS = "loss-scale spot-the-bug".split()  # pages that are read from end to end
 APART = "Checked by machine|Quick questions|Exercises|Further reading|What to read next"
@@ -159,11 +161,12 @@ def notebook_rhythm(notebook: NotebookNode) -> dict[str, float]:
     }
 
 
-def faults(rhythm: dict[str, float]) -> list[str]:
-    """The numbers that are beyond their floor."""
+def faults(name: str, rhythm: dict[str, float]) -> list[str]:
+    """The numbers of this page or notebook that are beyond their floor."""
     much = [what for what, most in AT_MOST.items() if rhythm.get(what, most) > most]
     few = [what for what, least in AT_LEAST.items() if rhythm.get(what, least) < least]
-    return much + few
+    chapter = re.match(r"book/\d", name)
+    return [what for what in much + few if chapter or what not in OF_CHAPTERS]
 
 
 def measured(path: Path) -> dict[str, float]:
@@ -190,7 +193,7 @@ def table(found: dict[str, dict[str, float]]) -> str:
     for key, rhythm in found.items():
         rows.append([key.ljust(width)])
         for what, number in rhythm.items():
-            mark = "!" if what in faults(rhythm) else ""
+            mark = "!" if what in faults(key, rhythm) else ""
             rows[-1].append(f"{round(number, 1):g}{mark}".rjust(len(what)))
     return "\n".join(" | ".join(row) for row in rows)
 

@@ -27,3 +27,14 @@ def test_without_a_detach_the_weighted_objective_rewards_unequal_weights():
     (grad,) = torch.autograd.grad(undetached(two), two)
     says("the second derivative is #", grad[1].item())
     says("where the bound's is $+#$", torch.softmax(two, 0)[1].item())
+
+
+def test_the_program_has_its_minimum_where_a_second_draw_is_a_nat_below_the_average():
+    low, high = torch.tensor([-8.0, 0.0], dtype=torch.float64)
+    for _ in range(60):  # the slope changes its sign between these
+        middle = (low + high) / 2
+        two = torch.stack([torch.zeros_like(middle), middle]).requires_grad_()
+        (grad,) = torch.autograd.grad(undetached(two), two)
+        low, high = (middle, high) if grad[1] < 0 else (low, middle)
+    says("every second one below about #,", low.item())
+    assert_close(low, undetached(torch.stack([torch.zeros_like(low), low])) - 1)

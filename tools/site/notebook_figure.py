@@ -7,9 +7,9 @@
     ```
 
 is a figure like any other, made of the picture and the alt text that this cell of
-notebooks/03-elbo.ipynb holds. Its caption ends with a link to the cell: each code cell
-of a notebook has an identifier, and ../notebooks/03-elbo.ipynb#cell-show-prefer is a
-link to it from anywhere.
+notebooks/03-elbo.ipynb holds; one of the exercises is named exercises/03-elbo. The
+caption ends with a link to the cell: each code cell of a notebook has an identifier,
+and ../notebooks/03-elbo.ipynb#cell-show-prefer is a link to it from anywhere.
 """
 
 import hashlib
