@@ -662,7 +662,7 @@ def test_a_wrong_q_misses_what_the_text_says(estimates):
     says("Its ELBO is # nats too low", gap)
     says("thousand weights leave about #;", numbers["logPx"] - numbers["means"][-1])
     assert 7 < numbers["forward"] / math.log(10) < 7.6  # "ten million", to a power
-    assert "About 10^7 weights" in estimates.text
+    assert "About 10\u2077 weights" in estimates.text
 
 
 def test_estimates_are_drawn_anew_and_begin_anew(estimates):

@@ -48,7 +48,7 @@ live.register("estimates", host => {
 
   const minus = (v, digits) => v.toFixed(digits).replace("-", "\u2212");
   const dots = live.canvas(host, {
-    width: 640, height: 280, x: [-0.5, 3.5], y: [-8, 0], margin: [10, 12, 40, 42],
+    width: 640, height: 280, x: [-0.5, 4.3], y: [-8, 0], margin: [10, 12, 40, 42],
     label: "Four columns of estimates of log p(x), with 1, 10, 100 and 1000 weights, below and around the line of log p(x).",
   }, (context, figure) => {
     const { px, py, colours } = figure;
@@ -60,7 +60,7 @@ live.register("estimates", host => {
       context.setLineDash(dash);
       context.beginPath();
       context.moveTo(px(-0.5), py(value));
-      context.lineTo(px(3.5), py(value));
+      context.lineTo(px(figure.x[1]), py(value));
       context.stroke();
       context.setLineDash([]);
     };
@@ -68,13 +68,12 @@ live.register("estimates", host => {
       context.fillStyle = colour;
       context.textAlign = "right";
       context.textBaseline = "bottom";
-      context.fillText(text, px(3.5), py(value) - 3);
+      context.fillText(text, px(figure.x[1]) - 3, py(value) - 3);
     };
-    const close = py(elbo) - py(logPx) < 18; // their names would touch
     line(logPx, colours.green, []);
-    name(close ? "log p(x), and the ELBO" : "log p(x)", logPx, colours.green);
+    name("log p(x)", logPx, colours.green);
     line(elbo, colours.red, [7, 4]);
-    if (!close) name("ELBO", elbo, colours.red);
+    if (py(elbo) - py(logPx) > 18) name("ELBO", elbo, colours.red); // else the names would touch
     context.globalAlpha = 0.55;
     estimates.forEach((values, i) => values.forEach((value, n) => {
       const across = i + 0.6 * ((n + 0.5) / nPerColumn - 0.5);
@@ -91,7 +90,7 @@ live.register("estimates", host => {
     });
     context.lineWidth = 1;
     context.strokeStyle = colours.line;
-    context.strokeRect(px(-0.5), py(figure.y[1]), px(3.5) - px(-0.5), py(figure.y[0]) - py(figure.y[1]));
+    context.strokeRect(px(-0.5), py(figure.y[1]), px(figure.x[1]) - px(-0.5), py(figure.y[0]) - py(figure.y[1]));
     context.fillStyle = colours.muted;
     context.textAlign = "right";
     context.textBaseline = "middle";
@@ -124,9 +123,10 @@ live.register("estimates", host => {
     drawAll();
     const { means, forward } = numbers();
     const listed = means.map((mean, i) => `${minus(mean, 2)} (K = ${sizes[i]})`).join(", ");
-    const many = Math.exp(forward);
+    const many = Math.exp(forward), power = String(Math.round(forward / Math.LN10));
+    const raised = [...power].map(digit => "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"[digit]).join("");
     say(`Means of ${state.draws * nPerColumn} estimates each: ${listed}; log p(x) = ${minus(logPx, 2)} nats.`
-      + ` About ${many < 1e4 ? Math.ceil(many) : `10^${Math.round(Math.log10(many))}`} weights are needed.`);
+      + ` About ${many < 1e4 ? Math.ceil(many) : `10${raised}`} weights are needed.`);
     dots.redraw();
   }
   live.expose(host, state, { update, numbers, figures: [dots] });
