@@ -18,7 +18,7 @@ from vae_lib.data import load_mnist
 from vae_lib.distributions import gaussian_kl, reparameterize
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.models import VAE, VAEConfig
-from vae_lib.objectives import effective_beta
+from vae_lib.objectives import effective_beta, importance_weighted_bound
 
 pytestmark = [pytest.mark.book, pytest.mark.usefixtures("double_precision")]
 
@@ -31,6 +31,7 @@ FIGURES = {
     "live-reparameterization": "05-reparameterization",
     "live-loss-scale": "08-likelihoods",
     "live-loss-scale-reference": "loss-scale",
+    "live-estimates": "09-evaluation",
     "live-switch-off": "10-latent-dimensions",
     "live-step-time": "12-scaling-up",
 }
@@ -586,6 +587,102 @@ def test_samples_are_moved_by_mouse_keyboard_and_slider(noise):
     assert noise.numbers["followed"] == min(noise.numbers["eps"])
     noise.control("standard deviation \u03c3").fill("1.5")
     assert noise.state["sigma"] == 1.5
+
+
+# Estimates that rise to the evidence (chapter 9)
+
+SIZES = (1, 10, 100, 1000)
+
+
+@pytest.fixture
+def estimates(shared):
+    figure = shared("live-estimates")
+    figure.set(mu=0, sigma=1, draws=1)
+    return figure
+
+
+def test_estimates_are_those_of_the_exact_model(estimates, model):
+    model, x = model
+    for mu, sigma in itertools.product((-2.5, 0, 1.5), (0.2, 1, 1.5)):
+        numbers = estimates.set(mu=mu, sigma=sigma)
+        q = Normal(mu, sigma)
+        for size, noise, column in zip(
+            SIZES, numbers["noise"], numbers["estimates"], strict=True
+        ):
+            z = mu + sigma * torch.tensor(noise)[:, None]
+            assert z.shape == (size, 1) and len(column) == 20
+            log_p = model.log_p_x_given_z(x, z)[:, None]
+            log_w = log_p + Normal(0.0, 1.0).log_prob(z) - q.log_prob(z)
+            estimate = importance_weighted_bound(log_w)
+            assert column[0] == pytest.approx(float(estimate), rel=1e-10)
+        gap = numbers["logPx"] - numbers["elbo"]
+        mean, covariance = model.posterior(x)
+        posterior = Normal(mean[0, 0], covariance[0, 0].sqrt())
+        assert gap == pytest.approx(float(kl_divergence(q, posterior)), **CLOSE)
+        forward = float(kl_divergence(posterior, q))
+        assert numbers["forward"] == pytest.approx(forward, **CLOSE)
+        assert numbers["logPx"] == pytest.approx(float(model.log_evidence(x)), **CLOSE)
+
+
+def test_with_the_posterior_every_estimate_is_the_evidence(estimates):
+    numbers = estimates.set(mu=0.5, sigma=math.sqrt(0.5))
+    assert np.allclose(sum(numbers["estimates"], []), numbers["logPx"], atol=1e-12)
+
+
+@pytest.mark.equation("eq-log-estimate")
+def test_means_rise_from_the_bound_to_the_evidence(estimates):
+    numbers = estimates.set(draws=50)
+    means, log_p_x = numbers["means"], numbers["logPx"]
+    assert (np.diff(means) > 0).all() and abs(means[-1] - log_p_x) < 0.005
+    assert means[0] == pytest.approx(numbers["elbo"], abs=0.1)  # four errors
+    # Of q = N(0, 1) the weight is the likelihood, whose square has this mean.
+    square = math.exp(-1 / 3) / (2 * math.pi * math.sqrt(3))
+    v = square / math.exp(2 * log_p_x) - 1
+    for size, mean in list(zip(SIZES, means, strict=True))[1:]:
+        error = math.sqrt(v / (size * 1000))
+        assert abs(mean - (log_p_x - v / (2 * size))) < 4 * error + v / size**2
+    above = [max(column) > log_p_x for column in numbers["estimates"]]
+    assert all(above)  # as the text says
+
+
+def test_a_wrong_q_misses_what_the_text_says(estimates):
+    says = prose.says("09-evaluation")
+    numbers = estimates.numbers
+    says("estimate of $\\log p(x) = #$ nats", numbers["logPx"])
+    says("scatter around the ELBO, #;", numbers["elbo"])
+    says("their mean is about #,", estimates.set(draws=50)["means"][1])
+    estimates.body.get_by_role("button", name="sure of the wrong place").click()
+    says(
+        "with mean # and standard deviation #.",
+        estimates.state["mu"],
+        estimates.state["sigma"],
+    )
+    numbers = estimates.set(draws=50)
+    gap = numbers["logPx"] - numbers["elbo"]
+    says("Its ELBO is # nats too low", gap)
+    says("thousand weights leave about #;", numbers["logPx"] - numbers["means"][-1])
+    assert 7 < numbers["forward"] / math.log(10) < 7.6  # "ten million", to a power
+    assert "About 10\u2077 weights" in estimates.text
+
+
+def test_estimates_are_drawn_anew_and_begin_anew(estimates):
+    before = estimates.numbers
+    estimates.body.get_by_role("button", name="Draw anew").click()
+    after = estimates.numbers
+    assert after["estimates"] != before["estimates"] and estimates.state["draws"] == 2
+    both = [a + b for a, b in zip(before["estimates"], after["estimates"], strict=True)]
+    assert after["means"] == pytest.approx([np.mean(column) for column in both])
+    estimates.body.get_by_role("button", name="Draw 20 times").click()
+    assert estimates.state["draws"] == 22 and "of 440 estimates" in estimates.text
+    estimates.control("mean of q").press("ArrowRight")
+    assert estimates.state == {"mu": 0.05, "sigma": 1, "draws": 1}
+    estimates.control("standard deviation of q").fill("0.5")
+    estimates.body.get_by_role("button", name="Back to the start").click()
+    assert estimates.state == {"mu": 0, "sigma": 1, "draws": 1}
+    assert estimates.numbers == before
+    pattern = r"each: (\S+) .*, (\S+) \(K = 1000\); log p\(x\) = (\S+) nats"
+    expected = [before["means"][0], before["means"][-1], before["logPx"]]
+    assert shown(estimates, pattern) == pytest.approx(expected, abs=0.0051)
 
 
 # The effective beta (chapter 8 and the page on the scale of the loss)

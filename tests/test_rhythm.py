@@ -11,10 +11,8 @@ from tools import book, rhythm
 NOT_YET = set(
     """
 book/06-autoencoders
-book/09-evaluation
 book/11-applications
 notebooks/06-autoencoders
-notebooks/09-evaluation
 notebooks/11-applications-2
 notebooks/11-applications
 """.split()

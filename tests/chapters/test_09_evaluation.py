@@ -4,7 +4,6 @@ import itertools
 import math
 import re
 
-import nbformat
 import numpy as np
 import prose
 import pytest
@@ -382,11 +381,45 @@ def test_the_order_by_a_linear_probe_depends_on_the_seed():
 
 @pytest.mark.book
 def test_the_row_of_the_priors_draws_is_what_the_notebook_printed():
-    cells = nbformat.read(NOTEBOOKS / "09-evaluation.ipynb", 4).cells
-    text = "".join(o.get("text", "") for c in cells for o in c.get("outputs", []))
-    gap, error = map(float, re.search(r"prior: gap (\S+) \+- (\S+)", text).groups())
-    bound = -126.065 - gap  # the notebook asserts the first number
-    says("draws from the prior | # | # ± # |", bound, gap, error)
+    found = printed(r"prior: gap (\S+) \+- (\S+)")
+    bound = -126.065 - found[0]  # the notebook asserts the first number
+    says("draws from the prior | # | # ± # |", bound, *found)
+
+
+def printed(pattern: str) -> list[float]:
+    """The numbers that the notebook prints in these words."""
+    found = re.search(pattern, prose.shown(NOTEBOOKS / "09-evaluation.ipynb"))
+    return [float(number) for number in found.groups()]
+
+
+@pytest.mark.book
+def test_the_rows_of_bound_and_estimate_are_what_the_notebook_printed():
+    says("| ELBO | # | # ± # |", *printed(r"\n1 +(\S+) +(\S+) +(\S+)"))
+    says("$K = 5000$ | # | # ± # |", *printed(r"\n5000 +(\S+) +(\S+) +(\S+)"))
+    says("two others it is # and # nats", *printed(r"other draws: (\S+), (\S+)"))
+
+
+@pytest.mark.book
+@pytest.mark.equation("eq-ess")
+def test_the_warning_light_sees_what_the_notebook_printed():
+    table = r"misses a nat\s+False +(\d+) +(\d+) *\s+True +(\d+) +(\d+)"
+    _, _, healthy, warned = map(int, printed(table))
+    says("of the # digits that miss", healthy + warned)
+    says("it warns of #.", warned)
+    assert healthy == 9  # "the other nine"
+
+
+@pytest.mark.book
+def test_pixels_and_the_kind_of_bound_move_a_number_as_the_records_say():
+    spreads = []
+    for run in load_record("binarizations")["runs"]:
+        found = [kind["elbo"] for kind in run["test"].values()]
+        spreads.append(max(found) - min(found))
+    says("network differs by up to # nats", max(spreads))
+    burda = load_record("ledger-burda-vae")
+    says(
+        "and $\\hat\\ell_{5000}$ differ by # nats", burda["value"] - burda["test_elbo"]
+    )
 
 
 @pytest.mark.book
