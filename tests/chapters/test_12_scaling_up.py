@@ -390,7 +390,7 @@ def test_plans_in_the_text_follow_from_their_assumptions(networks):
     says("network gains # times", gains[0])
     says("small batch and # times", gains[1])
     assert gains[2] < 1, "on eight GPUs the small batch is slower"
-    says("network on GPUs: # times", gains[4])
+    says("Go to the GPU* again: # times", gains[4])
     sent = 16 * near[0] + 8 * size / near[1]
     says("16\\ell + 8P/r = #$ µs", 1e6 * sent)
     says("$t_1 > #$ µs for 256", 1e6 * sent / 256)
