@@ -141,7 +141,7 @@ def test_codes_are_those_of_the_test_digits_and_rebuild_them_best():
         rebuilt = draw(key, examples)
         own = test.images[torch.tensor(live_models.EXAMPLES)]
         found = torch.cdist(rebuilt, own).argmin(1)
-        assert (found == torch.arange(20)).float().mean() > 0.8
+        assert (found == torch.arange(20)).float().mean() > 0.7
     assert lost["ae"] < lost["vae"] < 130
 
 
