@@ -348,3 +348,20 @@ def test_error_that_sixteen_dimensions_leave_is_the_sum_of_the_other_eigenvalues
     says = prose.says("06-autoencoders")
     left = eigenvalues[:-16].sum(), eigenvalues.sum()
     says("$J = 16$ it is # of #; the", *map(float, left))
+
+
+def test_gaps_and_gains_of_three_trainings_are_those_of_the_record():
+    runs = load_record("code-densities")["runs"]
+    gaps = [100 * row["gap"] for row in runs if row["run"] == "VAE, N(0, I)"]
+    says = prose.says("06-autoencoders")
+    says("against # to # %, by seed", min(gaps), max(gaps))
+    share = {(row["run"], row["seed"]): row["share"] for row in runs}
+    more = says("prior, ten more than # above it")
+    for seed in range(3):
+        ten = share["auto-encoder, mixture of 10", seed]
+        assert ten > share["VAE, N(0, I)", seed] + more
+        assert share["auto-encoder, mixture of 50", seed] > ten
+        for n in (10, 50):
+            run = f"mixture of {n}"
+            apart = share[f"auto-encoder, {run}", seed] - share[f"VAE, {run}", seed]
+            assert abs(apart) < 0.015

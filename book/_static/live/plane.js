@@ -2,8 +2,10 @@
 
    const tool = await live.load("plane");
    await tool.models(host, "decoder", ...) -> [digits, decode, ...]; digits: {labels, codes, examples: [{label, code, pixels}]}
-   tool.plane(parent, below, digits, label, paint) -> live.canvas; buttons in below show and hide the classes; and
+   tool.plane(parent, below, digits, label, paint, {edge, shown}) -> live.canvas of so wide a plane; buttons in below, if
+       given, show and hide the classes, which the array shown says; and
        nearest(z): which test digit;  glyphs(context, {px, py}, size, box): draws the digits of the box at px(z1), py(z2)
+   tool.legend(parent, shown, changed)() makes such buttons;  tool.points(base64, unit) -> [[z1, z2], ...]
    tool.picture(context, pixels, x, y, size, colours);  tool.label(context, text, x, y, colour, colours);  tool.names(examples) -> options of live.choice
    tool.a("8") -> "an 8";  tool.signed(number, digits) */
 (() => {
@@ -94,12 +96,12 @@
       context.arc(px(0), py(0), px(radius) - px(0), 0, 2 * Math.PI);
       context.stroke();
       context.setLineDash([]);
-      label(context, `${Math.round(100 * (1 - Math.exp(-(radius ** 2) / 2)))} %`, px(0), py(radius), colours.muted, colours);
+      if (px(radius) - px(0) > 20) label(context, `${Math.round(100 * (1 - Math.exp(-(radius ** 2) / 2)))} %`, px(0), py(radius), colours.muted, colours);
     }
   }
 
-  function plane(parent, below, digits, label, paint) {
-    const shown = Array(10).fill(true), { labels, codes } = digits, kept = document.createElement("canvas");
+  function plane(parent, below, digits, label, paint, { edge = 3.8, shown = Array(10).fill(true) } = {}) {
+    const { labels, codes } = digits, kept = document.createElement("canvas");
     let key = ""; // what the kept drawing of digits and circles was made for
 
     function glyphs(context, { px, py }, size, [left, top, right, bottom]) {
@@ -140,14 +142,14 @@
       context.drawImage(kept, 0, 0, figure.width, figure.height);
     }
 
-    const square = { width: 460, height: width => width, x: [-3.8, 3.8], y: [-3.8, 3.8], margin: [4, 4, 26, 4], label };
+    const square = { width: 460, height: width => width, x: [-edge, edge], y: [-edge, edge], margin: [4, 4, 26, 4], label };
     const figure = live.canvas(parent, square, context => { background(context, figure); paint(context, figure); });
     figure.glyphs = glyphs;
     figure.nearest = ([a, b]) => {
       const distances = codes.map(([z1, z2]) => Math.hypot(z1 - a, z2 - b));
       return distances.reduce((best, d, i) => (d < distances[best] ? i : best), 0);
     };
-    legend(below, shown, () => { key = ""; figure.redraw(); })();
+    if (below) legend(below, shown, () => figure.redraw())();
     return figure;
   }
 
@@ -157,5 +159,5 @@
   ]);
   const signed = (v, digits = 2) => v.toFixed(digits).replace("-", "\u2212");
 
-  live.provide("plane", { models, plane, picture, label, a, names, signed });
+  live.provide("plane", { models, points, plane, legend, picture, label, a, names, signed });
 })();

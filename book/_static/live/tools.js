@@ -149,10 +149,11 @@
     context.lineTo(px(x[1]), base);
     context.textAlign = "center";
     context.textBaseline = "top";
-    for (let v = Math.ceil(x[0]); v <= x[1]; v++) {
+    const step = px(1) - px(0) > 5 ? 1 : 10, all = px(step) - px(0) > (step > 1 ? 30 : 22);
+    for (let v = step * Math.ceil(x[0] / step); v <= x[1]; v += step) {
       context.moveTo(px(v), base);
       context.lineTo(px(v), base + 4);
-      if (px(1) - px(0) > 22 || v % 2 === 0) context.fillText(String(v).replace("-", "\u2212"), px(v), base + 7);
+      if (all || v % (2 * step) === 0) context.fillText(String(v).replace("-", "\u2212"), px(v), base + 7);
     }
     context.stroke();
     context.textAlign = "right";

@@ -1,0 +1,305 @@
+"""The two planes of chapter 6, an auto-encoder's and a VAE's, say what torch says."""
+
+import base64
+import itertools
+import json
+from functools import cache
+
+import numpy as np
+import prose
+import pytest
+import torch
+from live_figure import BOOK, LiveFigure
+from torch import Tensor
+
+from tools import live_models
+from vae_lib.autoencoder import AutoEncoder
+from vae_lib.checkpoints import PRETRAINED
+from vae_lib.data import load_mnist
+from vae_lib.models import VAE
+
+pytestmark = pytest.mark.book
+
+PAGE = BOOK / "06-autoencoders.html"
+CONFIG = PRETRAINED["mnist-2d"].config
+EDGES = {"ae": 95.0, "vae": 3.8}  # of the planes that are shown
+NAMES = {"ae": "plane-autoencoder", "vae": "mnist-2d"}
+MARGIN = {"top": 4, "right": 4, "bottom": 26, "left": 4}  # of a canvas, in pixels
+PLANES = {"ae": 0, "vae": 2}  # which canvas
+
+
+def described(name: str, folder=live_models.FOLDER) -> dict:
+    """The object that the script hands to the page."""
+    script = (folder / f"{name}.js").read_text("ascii")
+    head = f'live.provide("{name}", '
+    assert script.startswith(head) and script.endswith(");\n")
+    return json.loads(script[len(head) : -3])
+
+
+def numbers(text: str, dtype: str) -> Tensor:
+    return torch.tensor(np.frombuffer(base64.b64decode(text), dtype).astype("f4"))
+
+
+def points(text: str, unit: float) -> Tensor:
+    return numbers(text, "<i2").view(-1, 2) * unit
+
+
+@cache
+def decoder(key: str, folder=live_models.FOLDER) -> VAE:
+    """A model whose decoder has the weights that the page has."""
+    model = VAE(CONFIG).requires_grad_(False)
+    found = described(f"{NAMES[key]}-decoder", folder)["layers"]
+    for layer, weights in zip(model.decoder[::2], found, strict=True):
+        layer.weight.copy_(numbers(weights["weight"], "<f2").view_as(layer.weight))
+        layer.bias.copy_(numbers(weights["bias"], "<f2"))
+    return model
+
+
+@cache
+def codes(key: str) -> tuple[Tensor, Tensor]:
+    """Of 2,000 test digits and of the twenty examples."""
+    content = described(f"{NAMES[key]}-digits")
+    examples = content["examples"]
+    if key == "vae":
+        examples = examples["codes"]
+    return points(content["codes"], content["unit"]), points(examples, content["unit"])
+
+
+def labels() -> str:
+    return described("mnist-2d-digits")["labels"]
+
+
+def draw(key: str, z) -> Tensor:
+    return decoder(key).mean_image(torch.as_tensor(z, dtype=torch.float32))
+
+
+def share_of_one_kind(images: Tensor) -> Tensor:
+    """Of the ten nearest training digits, as the chapter's notebook counts."""
+    known, kinds = (part[:10_000] for part in load_mnist("train"))
+    nearest = torch.cdist(images, known).topk(10, largest=False).indices
+    commonest = kinds[nearest].mode(1).values[:, None]
+    return (kinds[nearest] == commonest).float().mean(1)
+
+
+def nearest(key: str, z) -> tuple[float, int]:
+    distance, index = (codes(key)[0] - torch.tensor(z)).norm(dim=1).min(0)
+    return distance.item(), int(index)
+
+
+def on_plane(figure, key, z) -> tuple[float, float]:
+    """Where this code lies: fractions of the canvas, which is as high as wide."""
+    side, edge = figure.canvas(PLANES[key]).bounding_box()["width"], EDGES[key]
+    across = side - MARGIN["left"] - MARGIN["right"]
+    down = side - MARGIN["top"] - MARGIN["bottom"]
+    x = MARGIN["left"] + (z[0] + edge) / (2 * edge) * across
+    y = MARGIN["top"] + (edge - z[1]) / (2 * edge) * down
+    return x / side, y / side
+
+
+@pytest.fixture(scope="module")
+def shared(open_page):
+    """One figure a view for all tests, at first as it came."""
+    figures, first = {}, {}
+
+    def open_figure(width=1300, theme="light"):
+        view = (width, theme)
+        if view not in figures:
+            page = open_page(PAGE, width, theme)
+            figures[view] = LiveFigure(page, "live-holes")
+            first[view] = figures[view].state
+        figures[view].set(**first[view])
+        return figures[view]
+
+    return open_figure
+
+
+@pytest.fixture
+def holes(shared):
+    return shared()
+
+
+# The scripts
+
+
+def test_auto_encoder_has_the_layers_of_the_vae_and_is_small():
+    both = [described(f"{name}-decoder")["layers"] for name in NAMES.values()]
+    for ours, theirs in zip(*both, strict=True):
+        assert (ours["n_in"], ours["n_out"]) == (theirs["n_in"], theirs["n_out"])
+    for part, most in (("decoder", 700_000), ("digits", 20_000)):
+        path = live_models.FOLDER / f"plane-autoencoder-{part}.js"
+        assert path.stat().st_size < most
+
+
+def test_codes_are_those_of_the_test_digits_and_rebuild_them():
+    test = load_mnist("test")
+    for key in NAMES:
+        shown, examples = codes(key)
+        params = decoder(key).decode(shown)
+        assert -decoder(key).log_p_x_given_z(test.images[::5], params).mean() < 128
+        rebuilt = draw(key, examples)
+        own = test.images[torch.tensor(live_models.EXAMPLES)]
+        found = torch.cdist(rebuilt, own).argmin(1)
+        assert (found == torch.arange(20)).float().mean() > 0.7
+
+
+def test_tool_writes_the_codes_and_the_decoder_of_its_auto_encoder(tmp_path):
+    torch.manual_seed(0)
+    model = AutoEncoder.from_data(CONFIG, load_mnist("train").images[:1000])
+    live_models.make_twin(tmp_path, model)
+    content = described("plane-autoencoder-digits", tmp_path)
+    with torch.no_grad():
+        mu, _ = model.encode(load_mnist("test").images)
+        shown = points(content["codes"], content["unit"])
+        assert (shown - mu[::5]).abs().max() < content["unit"]
+        examples = points(content["examples"], content["unit"])
+        of_examples = mu[torch.tensor(live_models.EXAMPLES)]
+        assert (examples - of_examples).abs().max() < content["unit"]
+        found = decoder("ae", tmp_path).mean_image(shown[:50])
+        assert (found - model.mean_image(shown[:50])).abs().max() < 1e-3
+
+
+# What the page says
+
+
+@cache
+def fifths(key: str) -> tuple[float, float]:
+    """Shares on an even grid, of the fifth nearest to codes and the farthest one."""
+    ticks = EDGES[key] * (2 * (torch.arange(80) + 0.5) / 80 - 1)
+    grid = torch.cartesian_prod(ticks, ticks)
+    share = share_of_one_kind(draw(key, grid))
+    order = torch.cdist(grid, codes(key)[0]).amin(1).argsort()
+    return share[order[:1280]].mean().item(), share[order[-1280:]].mean().item()
+
+
+@cache
+def worst_on_the_way(key: str) -> float:
+    """On lines between examples of different kinds, the mean of the lowest shares."""
+    ends, t = codes(key)[1], torch.linspace(0, 1, 21)[:, None]
+    pairs = [p for p in itertools.combinations(range(20), 2) if p[0] // 2 != p[1] // 2]
+    lines = torch.stack([torch.lerp(ends[i], ends[j], t) for i, j in pairs])
+    shares = share_of_one_kind(draw(key, lines.view(-1, 2)))
+    return shares.view(len(pairs), 21).amin(1).mean().item()
+
+
+def test_holes_and_lines_cost_what_the_page_says():
+    says = prose.says(PAGE.stem)
+    says(
+        "it is # for test digits", share_of_one_kind(draw("ae", codes("ae")[0])).mean()
+    )
+    near, far = fifths("ae")
+    says("nearest to codes has #", near)
+    says("farthest from them #", far)
+    says("the two fifths have # and #", *fifths("vae"))
+    says("a share of # by", worst_on_the_way("ae"))
+    says("and of # by the VAE", worst_on_the_way("vae"))
+    assert near > far + 0.15 and abs(fifths("vae")[0] - fifths("vae")[1]) < 0.03
+
+
+# The figure
+
+
+def test_scripts_are_loaded_only_when_scrolled_to(open_page):
+    figure = LiveFigure(open_page(PAGE), "live-holes")
+    assert figure.loaded_before == {"live.js"}
+    parts = ("decoder", "digits")
+    data = {f"{name}-{part}.js" for name in NAMES.values() for part in parts}
+    tools = {"live.js", "tools.js", "plane.js", "network.js", "holes.js"}
+    assert figure.loaded == data | tools
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_figure_is_accessible_and_fits_a_phone(theme, shared):
+    figure = shared(width=375, theme=theme)
+    figure.check_fits_and_has_no_barrier()
+    assert figure.problems == []
+
+
+def test_both_decoders_draw_what_torch_draws(holes):
+    for _ in range(8):
+        z = {key: EDGES[key] * (2 * torch.rand(2) - 1) for key in EDGES}
+        found = holes.set(**{key: point.tolist() for key, point in z.items()})
+        for key, point in z.items():
+            pixels = torch.tensor(found[key]["pixels"])
+            assert (pixels - draw(key, point[None])[0]).abs().max() < 1e-3
+    assert holes.problems == []
+
+
+def test_line_below_tells_the_nearest_codes(holes):
+    z = {"ae": [12.0, -30.0], "vae": [0.5, -1.25]}
+    found, text = holes.set(**z), holes.text.replace("\N{MINUS SIGN}", "-")
+    for key, words in (("ae", "Auto-encoder"), ("vae", "VAE")):
+        distance, index = nearest(key, z[key])
+        assert found[key]["distance"] == pytest.approx(distance, abs=1e-4)
+        assert found[key]["nearest"] == labels()[index]
+        own = codes(key)[0]
+        usual = torch.cdist(own, own, compute_mode="donot_use_mm_for_euclid_dist")
+        usual = usual.fill_diagonal_(torch.inf).amin(1)
+        below = (usual < distance).float().mean().item()
+        assert found[key]["below"] == pytest.approx(below, abs=1e-3)
+        place = ", ".join(f"{v:.2f}" for v in z[key])
+        assert f"{words}: z = ({place})." in text
+        assert f"{distance:.2f} away; {100 * found[key]['below']:.0f} % of" in text
+
+
+def test_walk_leads_from_one_digit_to_the_other_in_both_planes(holes):
+    holes.control("from").select_option(label="a 3")
+    holes.control("to").select_option(label="another 6")
+    for share in (0.0, 0.25, 1.0):
+        holes.control("share of the way t").fill(str(share))
+        found = holes.numbers
+        for key in EDGES:
+            ends = codes(key)[1]
+            z = torch.lerp(ends[6], ends[13], share)
+            assert found[key]["z"] == pytest.approx(z.tolist(), abs=1e-4)
+
+
+def test_a_point_is_dragged_moved_by_keys_and_brought_back(holes):
+    before = holes.numbers
+    for key, target in (("ae", [-30.0, 41.0]), ("vae", [1.5, -0.75])):
+        here = on_plane(holes, key, target)
+        holes.drag(here, here, PLANES[key])
+        found = holes.numbers
+        assert found[key]["z"] == pytest.approx(target, abs=EDGES[key] / 100)
+    other = found["ae"]["z"]  # the other plane keeps its point
+    assert other == pytest.approx([-30.0, 41.0], abs=1)
+    holes.canvas(0).focus()
+    holes.page.keyboard.press("ArrowRight")
+    holes.page.keyboard.press("Shift+ArrowDown")
+    moved, step = holes.numbers["ae"]["z"], EDGES["ae"] / 75
+    assert moved == pytest.approx([other[0] + step, other[1] - 10 * step])
+    assert "06-autoencoders" in holes.page.url  # arrow keys have not turned the page
+    holes.control("share of the way t").fill("0.5")
+    assert holes.numbers["ae"]["z"] == pytest.approx(before["ae"]["z"])
+    assert holes.problems == []
+
+
+def test_magnified_planes_keep_their_points_in_sight(holes):
+    holes.set(ae=[50.0, 50.0], vae=[3.0, -3.0])
+    holes.control("magnify").fill("10")
+    holes.canvas(0).focus()
+    holes.page.keyboard.press("ArrowLeft")
+    assert holes.numbers["ae"]["z"] == pytest.approx([50 - EDGES["ae"] / 75, 50.0])
+    for key in EDGES:
+        holes.canvas(PLANES[key]).press("Shift+ArrowLeft")
+        z = holes.numbers[key]["z"]
+        assert abs(z[0]) < EDGES[key] and holes.problems == []
+
+
+def test_classes_are_shown_and_hidden_in_both_planes(holes):
+    picture = "canvas => canvas.toDataURL()"
+
+    def pictures():
+        holes.page.wait_for_timeout(100)
+        return [holes.canvas(index).evaluate(picture) for index in PLANES.values()]
+
+    everything = pictures()
+    one = holes.body.get_by_role("button", name="1: ")
+    one.click()
+    without = pictures()
+    assert all(a != b for a, b in zip(everything, without, strict=True))
+    one.click()
+    assert pictures() == everything
+
+
+def test_networks_and_drawing_take_less_than_a_frame(holes):
+    assert holes.frame_time() < 16
