@@ -50,7 +50,7 @@ live.register("kl-divergence", host => {
     context.textAlign = "left";
     context.textBaseline = "top";
     const name = state.direction === "reverse" ? "q(z) log(q(z)/p(z))" : "p(z) log(p(z)/q(z))";
-    context.fillText(`${name}, from ${minus(lowest)} to ${minus(highest)}`, figure.px(x[0]), 2);
+    context.fillText(`${name}, from ${minus(lowest)} to ${minus(highest)}, the scale adapts`, figure.px(x[0]), 2);
   });
 
   const say = live.readout(host);

@@ -58,7 +58,7 @@ live.register("switch-off", host => {
     label: "Variance of the digits along twenty directions, as bars, and the level tau. Drag the level, or use the arrow keys.",
   }, (context, figure) => {
     const { px, py, x, colours } = figure, { tau, lambdas } = numbers();
-    figure.y = [0, Math.max(reach(), 1.1 * tau)];
+    figure.y = [0, Math.max(reach(), 1.3 * tau)]; // the grip's name stays below the title
     const step = [1, 2, 5, 10, 20].find(v => figure.y[1] / v < 7);
     const ticks = [];
     for (let v = 0; v < figure.y[1]; v += step) ticks.push(v);
@@ -110,7 +110,7 @@ live.register("switch-off", host => {
     const { tau, used, rate, error, total } = numbers();
     const verdict = used ? `${used} of 20 dimensions are in use` : "no dimension is in use, the code is empty";
     say(`\u03c4 = \u03b2s\u00b2 = ${short(tau)}: ${verdict}; the rate is ${rate.toFixed(2)} nats,`
-      + ` the squared error ${error.toFixed(1)} of ${total.toFixed(1)}.`);
+      + ` the squared error ${error.toFixed(1)}, and without a code ${total.toFixed(1)}.`);
     spectrum.redraw();
     code.redraw();
   }
