@@ -558,8 +558,7 @@ def test_what_the_text_says_of_moves_and_of_a_black_pixel():
 
 def test_sentences_about_codes_and_scores_are_those_of_the_record():
     kept = [mean("digits", "kept", "test", m) for m in ("auto-encoder", "VAE", "PCA")]
-    says("is # on average with PCA, #", kept[2], kept[0])
-    says("encoder and # with the VAE.", kept[1])
+    says("pixels, is #, # and # on", kept[2], *kept[:2])
     models = "pixels", "auto-encoder", "VAE"
     found = [mean("animals", "named", f"{m}, 5000", part=1) for m in models]
     says("name # % of", found[0])
