@@ -1,5 +1,6 @@
 """The statements of chapter 11, and the functions that its notebook defines."""
 
+import ast
 import math
 import re
 
@@ -39,8 +40,31 @@ pytestmark = pytest.mark.usefixtures("double_precision")
 @pytest.fixture(scope="module")
 def book() -> dict:
     """What the notebooks import and the functions they define, without running them."""
-    first, second = map(printed_functions, notebooks_of(PAGE.stem))
-    return first | second
+    names: dict = {}
+    for path in notebooks_of(PAGE.stem):
+        names |= printed_functions(path)
+    return names
+
+
+def test_what_several_notebooks_define_is_the_same_in_each():
+    known: dict[str, str] = {}
+    for path in notebooks_of(PAGE.stem):
+        for cell in nbformat.read(path, 4).cells:
+            for name, code in definitions(cell):
+                assert known.setdefault(name, code) == code, (path.stem, name)
+
+
+def definitions(cell: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    """The functions and the constants that a cell defines, and their code."""
+    if cell.cell_type != "code":
+        return []
+    body = ast.parse(cell.source).body
+    found = [(n.name, n) for n in body if isinstance(n, ast.FunctionDef)]
+    for node in body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            if node.targets[0].id.isupper():
+                found.append((node.targets[0].id, node))
+    return [(name, ast.unparse(node)) for name, node in found]
 
 
 @pytest.fixture
@@ -343,10 +367,11 @@ def table(first: str) -> dict[tuple[str, ...], list[str]]:
 
 
 def notebook_text() -> str:
-    """What the cells of the first notebook print."""
-    cells = nbformat.read(notebooks_of(PAGE.stem)[0], 4).cells
+    """What the cells of the second notebook print, its tables too."""
+    cells = nbformat.read(notebooks_of(PAGE.stem)[1], 4).cells
     outputs = [o for cell in cells for o in cell.get("outputs", [])]
-    return "".join(output.get("text", "") for output in outputs)
+    texts = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs]
+    return "\n".join(texts)
 
 
 def printed(value: float, places: int) -> str:
@@ -411,9 +436,9 @@ def test_the_table_of_denoising_is_that_of_the_record():
         cells = [of_rivals("restored", s, "mean", key) for s in LEVELS]
         assert rows.pop((name, ""))[1:] == [printed(cell, 1) for cell in cells]
     for name in ("Wiener filter", "ten nearest digits"):  # these need no training
-        printed_as = name.replace("nearest digits", "neighbours")
-        (found,) = re.findall(rf"^{printed_as} +([\d. ]+)$", notebook_text(), re.M)
-        assert rows.pop((name, ""))[1:] == found.split()
+        key = name.replace("nearest digits", "neighbours")
+        cells = [RIVALS["untrained"][s][key][0] for s in LEVELS]
+        assert rows.pop((name, ""))[1:] == [printed(cell, 1) for cell in cells]
     for key, (_, *cells) in rows.items():
         for cell, s in zip(cells, LEVELS, strict=True):
             found = mean("digits", "restored", s, "mean", METHODS[key])
@@ -622,7 +647,7 @@ def test_what_one_run_gives_is_what_the_notebook_printed():
         return [float(n) for n in re.findall(r"-?\d+\.\d+", line)]
 
     says("much longer, has # on 1,000", printed_after("mnist-20d")[0])
-    numbers = r" +([\d.]+) \+- [\d.]+, ahead ([\d.]+) \+- ([\d.]+)$"
+    numbers = r" +([\d.]+) +[\d.]+ +([\d.]+) +([\d.]+)$"
     for name, words in {"ten": "among as many have", "tuned": "digits has"}.items():
         (found,) = re.findall(f"^{name} neighbours{numbers}", notebook_text(), re.M)
         says(f"{words} #, # ± # ahead", *map(float, found))
