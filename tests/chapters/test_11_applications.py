@@ -581,6 +581,14 @@ def test_what_the_text_says_of_moves_and_of_a_black_pixel():
     says("wrong sign only $#$ of", wrong)
 
 
+def test_entropies_along_a_walk_are_those_that_the_notebook_prints():
+    text = prose.shown(notebooks_of(PAGE.stem)[0])
+    found = re.search(r"(\d+), (\d+) and (\d+) nats", text).groups()
+    ends, line, circle = map(int, found)
+    says("# {term}`nats <nat>` at the ends, #", ends, line)
+    says("pale, and # in that of", circle)
+
+
 def test_sentences_about_codes_and_scores_are_those_of_the_record():
     kept = [mean("digits", "kept", "test", m) for m in ("auto-encoder", "VAE", "PCA")]
     says("pixels, is #, # and # on", kept[2], *kept[:2])
