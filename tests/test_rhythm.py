@@ -12,7 +12,6 @@ NOT_YET = set(
     """
 book/06-autoencoders
 book/09-evaluation
-book/11-applications
 book/spot-the-bug
 notebooks/06-autoencoders
 notebooks/09-evaluation
