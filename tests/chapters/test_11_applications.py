@@ -554,7 +554,7 @@ def test_sentences_about_the_rivals_are_those_of_their_record():
 
 
 def test_what_longer_training_changes_among_the_rivals_is_in_the_record():
-    """Codes of twenty epochs against denoisers of five: ahead at 0.5, and only there."""
+    """Codes of twenty epochs against denoisers of five: ahead at 0.5, only there."""
     for s, ahead in zip(LEVELS[:3], (False, False, True), strict=True):
         codes = of_seeds("digits, longer", "restored", s, "mean")
         rivals = [seed["restored"][s]["mean"] for seed in RIVALS["seeds"]]
