@@ -15,8 +15,6 @@ book/09-evaluation
 book/spot-the-bug
 notebooks/06-autoencoders
 notebooks/09-evaluation
-notebooks/11-applications-2
-notebooks/11-applications
 notebooks/exercises/02-kl-divergence
 notebooks/exercises/03-elbo
 notebooks/exercises/06-autoencoders
