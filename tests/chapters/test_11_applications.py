@@ -59,11 +59,10 @@ def definitions(cell: nbformat.NotebookNode) -> list[tuple[str, str]]:
     if cell.cell_type != "code":
         return []
     body = ast.parse(cell.source).body
-    found = [(n.name, n) for n in body if isinstance(n, ast.FunctionDef)]
-    for node in body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if node.targets[0].id.isupper():
-                found.append((node.targets[0].id, node))
+    found = [(node.name, node) for node in body if isinstance(node, ast.FunctionDef)]
+    set_here = [node for node in body if isinstance(node, ast.Assign)]
+    named = [(ast.unparse(node.targets[0]), node) for node in set_here]
+    found += [(name, node) for name, node in named if name.isupper()]
     return [(name, ast.unparse(node)) for name, node in found]
 
 
