@@ -33,3 +33,14 @@ def test_what_is_chosen_is_best_of_what_was_tried(monkeypatch):
 
     tried = {(k, r): error(k, r) for k in (5, 50) for r in rivals.RIDGES}
     assert (n, ridge) == min(tried, key=tried.get)
+
+
+def test_what_no_seed_changes_is_judged_by_decibels(monkeypatch):
+    monkeypatch.setattr(rivals, "LEVELS", (0.5,))
+    known = torch.rand(40, 784)
+    found = rivals.untrained(known[:6], known)["0.5"]
+    y = rivals.noisy(known[:6], 0.5)
+    near = torch.cdist(y, known).topk(10, largest=False).indices
+    psnr = -10 * (known[near].mean(1) - known[:6]).square().mean(1).log10()
+    assert abs(found["ten neighbours"][0] - float(psnr.mean())) < 1e-4
+    assert found["Wiener filter"][0] > found["ten neighbours"][0] - 1

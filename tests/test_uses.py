@@ -36,7 +36,7 @@ def test_functions_of_a_notebook_come_without_what_it_runs(tmp_path):
     assert not {"rate", "rows"} & set(names)
 
 
-def test_both_notebooks_of_the_chapter_have_what_the_study_runs():
+def test_the_notebooks_of_the_chapter_have_what_the_study_runs():
     code = uses.nb()
     for name in ("all_three", "priors_for", "fillings", "chain", "restorations"):
         assert callable(getattr(code, name))

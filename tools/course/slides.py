@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.errors import SphinxError
+from sphinx.util.docutils import docutils_namespace
 
 from tools import book
 from tools.book import BOOK, BUILD, NOTEBOOKS, STATIC, all_equations, figures
@@ -29,6 +30,8 @@ EXTENSIONS = "myst_parser sphinx.ext.mathjax sphinx-mathjax-offline sphinx_revea
 SCREEN = {"width": 1280, "height": 720, "margin": 0, "center": False}
 NOTES = {"src": "revealjs/plugin/notes/notes.js", "name": "RevealNotes"}
 SETTINGS = {
+    # Without it Sphinx writes into its default, where a later build would find it.
+    "source_suffix": {".md": "markdown"},
     "project": "Variational auto-encoders",
     "language": "en",
     "extensions": EXTENSIONS.split(),
@@ -102,9 +105,10 @@ def make(out: Path = OUT, lecture: Path = LECTURE) -> Path:
         filled(lecture.read_text("utf-8"), source), "utf-8"
     )
     places = (str(source), None, str(out), str(out / "source" / ".doctrees"))
-    Sphinx(
-        *places, "revealjs", dict(SETTINGS), status=None, warningiserror=True
-    ).build()
+    with docutils_namespace():
+        settings = dict(SETTINGS)
+        app = Sphinx(*places, "revealjs", settings, status=None, warningiserror=True)
+        app.build()
     for theme in (out / "_static" / "revealjs" / "dist" / "theme").glob("*.css"):
         if theme.stem != SETTINGS["revealjs_style_theme"]:
             theme.unlink()  # some of them load fonts from elsewhere

@@ -40,6 +40,7 @@ def run() -> dict:
         **{str(s): best_of(held_out[:200], learned, s) for s in LEVELS},
     }
     found = {"chosen": chosen, "areas": areas(test, train)}
+    found["untrained"] = untrained(test.images[:N_SEEN], learned)
     found["seeds"] = [of_seed(seed, chosen) for seed in SEEDS]
     return rounded(found)
 
@@ -117,6 +118,20 @@ def of_seed(seed: int, chosen: dict) -> dict:
         for name, image in middle.items()
     }
     print("rivals", seed, flush=True)
+    return found
+
+
+def untrained(x: Tensor, learned: Tensor) -> dict:
+    """By noise level, the decibels of two methods that no seed changes."""
+    moments = learned.mean(0), torch.cov(learned.T)
+    everything = torch.ones(784) > 0
+    found = {}
+    for s in LEVELS:
+        y = noisy(x, s)
+        images = {"Wiener filter": nb().wiener(y, *moments, s)}
+        images["ten neighbours"] = nb().like_ten(y, everything, learned)
+        values = {name: nb().decibels(v, x) for name, v in images.items()}
+        found[str(s)] = {name: nb().summary(v) for name, v in values.items()}
     return found
 
 

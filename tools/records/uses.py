@@ -1,6 +1,6 @@
 """The study "uses": what three kinds of model are good for, three seeds of each.
 
-It runs the functions of the two notebooks of chapter 11, as they are printed there: on
+It runs the functions of the notebooks of chapter 11, as they are printed there: on
 MNIST after a short and after a longer training, and on silhouettes of animals. Under
 each name stands a number, or a mean over test images and its standard error.
 """
@@ -34,9 +34,11 @@ N_SEEN, N_NORMAL = 300, 600  # test images that are filled or cleaned, and judge
 
 @cache
 def nb() -> SimpleNamespace:
-    """The functions that the two notebooks of chapter 11 print."""
-    first, second = map(printed_functions, notebooks_of("11-applications"))
-    return SimpleNamespace(**second | first)
+    """The functions that the notebooks of chapter 11 print."""
+    names: dict = {}
+    for path in notebooks_of("11-applications"):
+        names |= printed_functions(path)
+    return SimpleNamespace(**names)
 
 
 def run() -> list[dict]:
