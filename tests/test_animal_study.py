@@ -42,9 +42,19 @@ def test_the_bound_of_levels_is_the_mean_over_the_images():
     assert measures.level_bound(model, x) == round(levels.mean().item(), 2)
 
 
+def test_prices_of_the_dimensions_add_up_to_the_divergence():
+    model, x = VAE(CONFIG), torch.rand(50, 6)
+    prices = measures.kl_per_dimension(model, x)
+    assert len(prices) == 2 and min(prices) >= 0
+    assert math.isclose(sum(prices), model(x).kl.mean().item(), abs_tol=1e-4)
+
+
 def test_equal_steps_are_nearly_those_of_the_digits():
     """An epoch of digits has 469 steps, with batches of 256 of the first 50,000 196."""
     n_images = len(load_animals().images)
     assert abs(animals.LONG_EPOCHS * math.ceil(n_images / 128) / (20 * 469) - 1) < 0.02
+    few = animals.EPOCHS * math.ceil(n_images / 128)
+    assert few == 1220
+    assert animals.MOST_EPOCHS * math.ceil(animals.MOST_DIGITS / 128) == few + 1
     steps = animals.PLANE_EPOCHS["animals"] * math.ceil(n_images / 256)
     assert abs(steps / (animals.PLANE_EPOCHS["digits"] * 196) - 1) < 0.02

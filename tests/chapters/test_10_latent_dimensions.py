@@ -385,15 +385,51 @@ def test_what_a_warm_up_loses_and_wakes_falls_with_the_epochs_on_each_seed():
     says("trains afterwards: # nats after ten", ten)
     says("ten epochs, # after fifteen", fifteen)
     says("# after thirty, smaller each", thirty)
-    says("ten epochs, was # after thirty", thirty)
+    says("# nats lower after ten epochs, #", ten, thirty)
     says("bound was # nats lower.", thirty)
     for k, words in enumerate(("after ten", "after fifteen", "after thirty")):
         units = " units" if k == 0 else ""
         says(f"{surplus[k].min():g} to #{units} {words}", int(surplus[k].max()))
     says(
-        "later # to # units more",
+        "of thirty epochs # to # units more",
         *(int(x) for x in (surplus[2].min(), surplus[2].max())),
     )
+
+
+@pytest.mark.book
+def test_what_the_page_says_of_a_warm_up_at_ten_epochs_of_weight_one():
+    runs = {(run["run"], run["seed"]): run for run in load_record("kl-warm-up")["runs"]}
+
+    def bounds(name: str) -> Tensor:  # (seeds,)
+        return torch.tensor([runs[name, seed]["elbo"] for seed in (0, 1, 2)])
+
+    plain, warmed = bounds("constant, 5 + 5"), bounds("warm-up, 5 + 10")
+    assert (warmed > plain).all()
+    says("warm-up 5 + 10 ends at $#$", warmed.mean())
+    says("weight 1 throughout at $#$", plain.mean())
+    says("end # to # nats higher", *(warmed - plain).aminmax())
+    more = bounds("constant, 5 + 10") - plain
+    says("are worth # nats, a little", more.mean())
+    assert 0 < (plain - bounds("warm-up, 5 + 5") - more).mean() < 0.2
+
+    def paid(name: str) -> tuple[int, int]:
+        counts = [
+            n_paid(run["kl_per_dimension"])
+            for (known, _), run in runs.items()
+            if known == name
+        ]
+        return min(counts), max(counts)
+
+    ten = *paid("warm-up, 5 + 5"), *paid("constant, 5 + 5")
+    says("# to # units against # to # cost", *ten)
+    late = *paid("warm-up, 5 + 25"), paid("constant, 5 + 25")[0]
+    says("# to # against # after thirty", *late)
+    assert len(set(paid("constant, 5 + 25"))) == 1
+
+
+def n_paid(prices: list[float]) -> int:
+    """Dimensions that cost more than 0.1 nats."""
+    return sum(price > 0.1 for price in prices)
 
 
 @pytest.mark.book
@@ -499,5 +535,57 @@ def test_what_the_page_says_of_the_animals_is_in_the_record():
     )
     says("after twenty epochs #.", short[0])
     costs = [-lead for lead, _ in rows("few-digits", "J200", "lead").tolist()]
-    says("more, too: # to # nats", min(costs), max(costs))
+    says("surplus costs more: # to # nats", min(costs), max(costs))
     says("the same # \\pm # nats above", *rows("long", "J200", "lead")[0])
+
+
+@pytest.mark.book
+def test_what_few_steps_leave_of_200_dimensions_does_not_depend_on_the_pictures():
+    runs = load_record("few-steps")["runs"]
+
+    def short(kind: str) -> list[dict]:
+        name = f"{kind}, J200"
+        return [r for r in runs if r["run"] == name and r["steps"] < 2000]
+
+    known = {
+        (kind, run["seed"]): run
+        for kind, part in (("animals", "dimensions"), ("digits", "few-digits"))
+        for run in load_record("animals")[part]
+        if run["run"] == "J200"
+    }
+    for kind in ("animals", "digits"):  # the same runs as in the other record
+        for run in short(kind):
+            other = known[kind, run["seed"]]
+            assert abs(run["elbo"][0] - other["elbo"][0]) < 0.5
+            assert abs(run["active_units"] - other["active_units"]) < 10
+    assert {run["steps"] for run in short("animals") + short("digits")} == {1220}
+    most = short("most-digits")
+    assert {run["steps"] for run in most} == {1221} and len(most) == 3
+    assert {run["n_images"] for run in most} == {52_096}
+    active, costs = (
+        torch.tensor([float(value) for value in values])
+        for values in (
+            [run["active_units"] for run in most],
+            [-run["lead"][0] for run in most],
+        )
+    )
+    says("as many steps, # to #", *active.aminmax())
+    says("it costs # to # nats", *costs.aminmax())
+    says("nats, with # to # of 200 active", *active.aminmax())
+    paid = [
+        n_paid(run["kl_per_dimension"])
+        for kind in ("animals", "digits", "most-digits")
+        for run in short(kind)
+    ]
+    says("1,220 steps # to # of 200", min(paid), max(paid))
+    study = load_record("latent-dimensions")["runs"]
+    (late,) = {n_paid(r["kl_per_dimension"]) for r in study if r["run"] == "J200"}
+    says("the long runs # with digits", late)
+    (long_run,) = [run for run in runs if run["steps"] == 9394]
+    says("and # with animals", n_paid(long_run["kl_per_dimension"]))
+    twenty, surplus = (
+        torch.tensor([run["elbo"] for run in study if run["run"] == name])
+        for name in ("J20", "J200")
+    )
+    says("thus 9,380 steps, it costs #.", (twenty - surplus).mean())
+    says("up to # count as active", max(run["active_at_start"] for run in runs))

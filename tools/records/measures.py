@@ -57,22 +57,27 @@ def trained(
     return load(run / MODEL)
 
 
-@torch.no_grad()
 def judge(model: VAE) -> dict:
     """Setup and result of a trained run: test ELBO, KL by dimension, active units."""
     recipe = recipes.from_file(model.record["recipe"])
     images = recipe.as_trained(load_mnist("test").images)
-    mu, logvar = model.encode(images)
-    kl = 0.5 * (mu.square() + torch.expm1(logvar) - logvar).mean(0)  # (J,)
     return {
         "config": asdict(model.config),
         "recipe": asdict(recipe),
         "seed": model.record["seed"],
         **evaluate_elbo(model, images)._asdict(),
-        "kl_per_dimension": [round(x, 5) for x in kl.tolist()],
+        "kl_per_dimension": kl_per_dimension(model, images),
         "active_units": active_units(model, images),
         "seconds": round(sum(row["seconds"] for row in model.record["rows"]), 1),
     }
+
+
+@torch.no_grad()
+def kl_per_dimension(model: VAE, images: Tensor) -> list[float]:
+    """What each dimension costs, in nats, averaged over the images."""
+    mu, logvar = model.encode(images)
+    kl = 0.5 * (mu.square() + torch.expm1(logvar) - logvar).mean(0)  # (J,)
+    return [round(x, 5) for x in kl.tolist()]
 
 
 def pixels_as(kind: str, images: Tensor) -> Tensor:

@@ -167,6 +167,7 @@ def warmed_up(betas: list[float], epochs: int, seed: int) -> VAE:
 
 OTHERS = {
     "animals": animals.run,
+    "few-steps": lambda: write_record("few-steps", {"runs": animals.few_steps()}),
     "kl-warm-up": run_warm_up,
     "loss-scale": run_loss_scale,
     "binarizations": run_binarizations,
