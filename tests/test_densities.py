@@ -21,7 +21,25 @@ def test_the_share_is_that_of_the_commonest_among_the_ten_nearest():
 def test_a_gap_is_farther_from_all_codes_than_held_out_codes_are():
     codes, held_out = torch.zeros(1, 2), torch.rand(1000, 2) / 2
     draws = torch.tensor([[0.0, 0.0], [0.1, 0.1], [3.0, 0.0], [0.0, -9.0]])
-    assert densities.share_in_a_gap(draws, codes, held_out) == 0.5
+    far = densities.is_in_a_gap(draws, codes, held_out)
+    assert far.tolist() == [False, False, True, True]
+
+
+def test_denoiser_scores_the_clean_image_at_a_code_of_a_noisy_one():
+    x = torch.rand(7, 6)
+    model = densities.Denoiser(CONFIG)
+    plain = AutoEncoder(model.config)
+    plain.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model(x).log_p_x_given_z, plain(x).log_p_x_given_z)
+    model.noise_level, state = 0.5, torch.get_rng_state()
+    found = model(x)
+    torch.set_rng_state(state)
+    mu = plain.encode(x + 0.5 * torch.randn(7, 6))[0]
+    torch.testing.assert_close(found.mu, mu)
+    torch.testing.assert_close(
+        found.log_p_x_given_z, plain.log_p_x_given_z(x, plain.decode(mu))
+    )
+    assert not found.kl.any()
 
 
 def test_a_mixture_has_the_places_and_weights_of_its_codes():

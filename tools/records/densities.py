@@ -2,7 +2,8 @@
 
 An auto-encoder and a VAE of the same layers, for three seeds. First: codes are drawn
 from N(0, I) and from Gaussian mixtures that were fitted to training codes. Second: both
-learn from few digits, for as many steps, and rebuild test digits.
+learn from few digits, for as many steps, and rebuild test digits; so do two simple
+remedies for an auto-encoder, fewer steps and noise in its input.
 """
 
 import math
@@ -13,31 +14,43 @@ from torch import Tensor
 
 from vae_lib.autoencoder import AutoEncoder
 from vae_lib.data import load_mnist
-from vae_lib.models import VAE, VAEConfig
+from vae_lib.models import VAE, VAEConfig, VAEOutput
 from vae_lib.recipes import Recipe
 from vae_lib.training import set_seed, train
 
-SEEDS, DRAWS = (0, 1, 2), 1000
+SEEDS, DRAWS = (0, 1, 2), 5000
 RECIPE = Recipe(
     epochs=4, batch_size=256, lr=3e-3, schedule="cosine", warmup=0.5, clip_norm=30.0
 )
 N_COMPONENTS = (1, 10, 50)
-FEW = (500, 2000)
+FEW, FEWER_STEPS, NOISE_LEVELS = (500, 2000), (98, 196, 392), (0.3, 0.5)
 KINDS = {"auto-encoder": AutoEncoder, "VAE": VAE}
+
+
+class Denoiser(AutoEncoder):
+    """An auto-encoder that learns to rebuild images from noisy copies of them."""
+
+    noise_level = 0.0  # its standard deviation in each pixel
+
+    def forward(self, x: Tensor, y: None = None, **ignored) -> VAEOutput:
+        """Encode a noisy copy of x (B, D), and score x itself."""
+        mu, logvar = self.encode(x + self.noise_level * torch.randn_like(x))
+        x_params = self.decode(mu)
+        log_p_x_given_z = self.log_p_x_given_z(x, x_params)
+        no_kl = torch.zeros_like(log_p_x_given_z)
+        return VAEOutput(mu, logvar, mu, x_params, log_p_x_given_z, no_kl)
 
 
 def run() -> list[dict]:
     """Of each seed and model, what draws from each density decode to."""
     digits, labels = load_mnist("train")
     known, kinds = digits[:10_000], labels[:10_000]
-    learned, held_out = digits[:-10_000], digits[-10_000:][:DRAWS]
-    results = []
+    learned, held_out = digits[:-10_000], digits[-10_000:]
+    shares = share_of_one_kind(held_out, known, kinds)
+    results = [{"run": "held-out digits", "seed": None, **average("share", shares)}]
     for seed in SEEDS:
         for name, kind in KINDS.items():
-            set_seed(seed)
-            model = kind.from_data(VAEConfig(latent_dim=16), learned)
-            train(model, learned, RECIPE, device="cpu", progress=False)
-            model.requires_grad_(False)
+            model = trained(kind, learned, seed)
             codes = drawn_codes(model, learned[:20_000])
             held = drawn_codes(model, held_out)
             eps = torch.randn(DRAWS, 16, generator=torch.Generator().manual_seed(0))
@@ -46,10 +59,13 @@ def run() -> list[dict]:
             }
             for density, z in densities.items():
                 shares = share_of_one_kind(model.mean_image(z), known, kinds)
-                gap = share_in_a_gap(z, codes[:10_000], held)
-                row = {"run": f"{name}, {density}", "seed": seed, "gap": round(gap, 4)}
-                row["share"] = round(shares.mean().item(), 4)
-                row["error"] = round(shares.std().item() / math.sqrt(DRAWS), 4)
+                far = is_in_a_gap(z, codes[:10_000], held)
+                gap = round(far.float().mean().item(), 4)
+                row = {"run": f"{name}, {density}", "seed": seed, "gap": gap}
+                row |= average("share", shares)
+                if far.sum() > 1:
+                    row |= average("in a gap", shares[far])
+                    row |= average("outside", shares[~far])
                 results.append(row)
                 print("code-densities", *row.values(), flush=True)
     return results
@@ -61,23 +77,76 @@ def few_digits() -> list[dict]:
     n_steps = RECIPE.epochs * math.ceil(len(digits[:-10_000]) / RECIPE.batch_size)
     results = []
     for n in FEW:
-        epochs = round(n_steps / math.ceil(n / RECIPE.batch_size))
+        parts = {"learned": digits[:n], "test": test}
         for seed in SEEDS:
             for name, kind in KINDS.items():
-                set_seed(seed)
-                model = kind.from_data(VAEConfig(latent_dim=16), digits[:n])
-                options = {"epochs": epochs, "device": "cpu", "progress": False}
-                train(model, digits[:n], RECIPE, **options)
-                model.requires_grad_(False)
-                row = {"run": f"{name}, {n}", "seed": seed, "epochs": epochs}
-                for part, x in (("learned", digits[:n]), ("test", test)):
-                    error = (model.mean_image(model.encode(x)[0]) - x).square().mean(1)
-                    row[part] = round(error.mean().item(), 5)
-                    spread = error.std().item() / math.sqrt(len(x))
-                    row[f"{part}, error"] = round(spread, 6)
-                results.append(row)
-                print("few-digits", *row.values(), flush=True)
+                results.append(judged(name, kind, parts, seed, n_steps))
+    return results + remedies(digits, test, n_steps)
+
+
+def remedies(digits: Tensor, test: Tensor, n_steps: int) -> list[dict]:
+    """The same for auto-encoders trained for fewer steps, or with noisy inputs.
+
+    Of each remedy the row is kept that is best for the held-out digits.
+    """
+    fewer = [("stopped", AutoEncoder, steps, 0.0) for steps in FEWER_STEPS]
+    noisy = [("noisy input", Denoiser, n_steps, level) for level in NOISE_LEVELS]
+    results = []
+    for n in FEW:
+        parts = {"learned": digits[:n], "held out": digits[-10_000:], "test": test}
+        for seed in SEEDS:
+            for remedy in (fewer, noisy):
+                tried = [
+                    judged(f"auto-encoder, {name}", kind, parts, seed, steps, level)
+                    for name, kind, steps, level in remedy
+                ]
+                best = min(tried, key=lambda row: row["held out"])
+                results.append(best | {"tried": [row["held out"] for row in tried]})
     return results
+
+
+def judged(
+    name: str,
+    kind: type[VAE],
+    parts: dict[str, Tensor],
+    seed: int,
+    n_steps: int,
+    noise_level: float = 0.0,
+) -> dict:
+    """Train on the learned ones of these parts, and rebuild the images of each part."""
+    n_digits = len(parts["learned"])
+    epochs = round(n_steps / math.ceil(n_digits / RECIPE.batch_size))
+    model = trained(kind, parts["learned"], seed, noise_level, epochs=epochs)
+    row = {"run": f"{name}, {n_digits}", "seed": seed, "epochs": epochs}
+    row |= {"noise level": noise_level} if noise_level else {}
+    for part, x in parts.items():
+        row |= average(part, rebuilding_errors(model, x), 5)
+    print("few-digits", *row.values(), flush=True)
+    return row
+
+
+def trained(
+    kind: type[VAE], learned: Tensor, seed: int, noise_level: float = 0.0, **changes
+) -> VAE:
+    """A model of this kind, trained on these digits from this seed."""
+    set_seed(seed)
+    model = kind.from_data(VAEConfig(latent_dim=16), learned)
+    if noise_level:
+        model.noise_level = noise_level
+    train(model, learned, RECIPE, device="cpu", progress=False, **changes)
+    return model.requires_grad_(False)
+
+
+def rebuilding_errors(model: VAE, x: Tensor) -> Tensor:
+    """Of each image the squared error per pixel of what its mean code decodes to."""
+    return (model.mean_image(model.encode(x)[0]) - x).square().mean(1)
+
+
+def average(name: str, values: Tensor, n_decimals: int = 4) -> dict[str, float]:
+    """The mean of these values under this name, and its standard error."""
+    error = values.std().item() / math.sqrt(len(values))
+    mean = round(values.mean().item(), n_decimals)
+    return {name: mean, f"{name}, error": round(error, n_decimals + 1)}
 
 
 def drawn_codes(model: VAE, images: Tensor) -> Tensor:
@@ -87,18 +156,21 @@ def drawn_codes(model: VAE, images: Tensor) -> Tensor:
 
 
 def mixture(codes: Tensor, n_components: int, seed: int) -> Tensor:
-    """Draws (1000, J) from a mixture of Gaussians that is fitted to these codes."""
+    """Draws (DRAWS, J) from a mixture of Gaussians that is fitted to these codes."""
     fitted = GaussianMixture(n_components, random_state=seed).fit(codes.double())
     return torch.from_numpy(fitted.sample(DRAWS)[0]).float()
 
 
 def share_of_one_kind(images: Tensor, known: Tensor, kinds: Tensor) -> Tensor:
     """Of the ten digits nearest to each image, the share of the commonest kind."""
-    nearest = kinds[torch.cdist(images, known).topk(10, largest=False).indices]
-    return (nearest == nearest.mode(1).values[:, None]).float().mean(1)
+    shares = []
+    for part in images.split(1000):
+        nearest = kinds[torch.cdist(part, known).topk(10, largest=False).indices]
+        shares.append((nearest == nearest.mode(1).values[:, None]).float().mean(1))
+    return torch.cat(shares)
 
 
-def share_in_a_gap(draws: Tensor, codes: Tensor, held_out: Tensor) -> float:
-    """The share of draws farther from all codes than 99 of 100 held-out codes are."""
+def is_in_a_gap(draws: Tensor, codes: Tensor, held_out: Tensor) -> Tensor:
+    """Which draws are farther from all codes than 99 of 100 held-out codes are."""
     limit = torch.cdist(held_out, codes).amin(1).quantile(0.99)
-    return (torch.cdist(draws, codes).amin(1) > limit).float().mean().item()
+    return torch.cdist(draws, codes).amin(1) > limit
