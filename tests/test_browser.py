@@ -31,22 +31,17 @@ DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(d
 SETTLED = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 400)))"
 
 
-@pytest.fixture(
-    scope="module",
-    params=ALL_PAGES,
-    ids=lambda path: path.relative_to(SITE).as_posix(),
-)
-def page(request, open_page):
-    """Every page of the site, opened and unfolded once for all tests."""
-    page = open_page(request.param)
-    page.evaluate(UNFOLD)
+@pytest.fixture(scope="module")
+def window_of_pages(open_page):
+    """A window for page after page: a new one takes three times as long."""
+    page = open_page(SITE / "book" / "index.html")
     yield page
     page.context.close()
 
 
 @pytest.fixture(scope="module")
 def window(open_page):
-    """A window for page after page: a new one takes three times as long."""
+    """Another one, for what loads a page of its own."""
     page = open_page(SITE / "book" / "index.html")
     yield page
     page.context.close()
@@ -60,6 +55,18 @@ def load(window, file, query=""):
     window.goto(file.as_uri() + query)
     wait_until(window, MATHS_IS_SET)
     return window
+
+
+@pytest.fixture(
+    scope="module",
+    params=ALL_PAGES,
+    ids=lambda path: path.relative_to(SITE).as_posix(),
+)
+def page(request, window_of_pages):
+    """Every page of the site, loaded and unfolded once for all tests."""
+    page = load(window_of_pages, request.param)
+    page.evaluate(UNFOLD)
+    return page
 
 
 @pytest.fixture
