@@ -24,7 +24,7 @@ from vae_lib.runs import MODEL, train_run
 
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(4,), n_pixels=6)
 RECIPE = Recipe(epochs=4, batch_size=16, lr=1e-2, schedule="cosine")
-MUTATIONS, MOST_MEMORY = 3_000, 200e6
+MUTATIONS, MOST_MEMORY = 10_000, 200e6
 DEEP, LONG = "@deep@", "@long@"  # stand for JSON that is too much for json.dumps
 ODD = [
     *(None, True, False, -1, 0, 1, 1.5, 7, 2**31, 2**62, 2**63, 2**70, 1e308, -1e-9),
@@ -395,7 +395,7 @@ def test_a_damaged_record_is_named(content, tmp_path, monkeypatch, refuses):
 
 @pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
-def test_thousands_of_mutations_of_a_run_end_in_one_line_and_take_no_memory(tmp_path):
+def test_ten_thousand_mutations_of_a_run_end_in_one_line_and_take_no_memory(tmp_path):
     """Most have the right sha256: behind it stands what is to be tested."""
     variables = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, __file__, str(tmp_path)]
