@@ -8,6 +8,7 @@ from tools.book import SITE
 from tools.site.browser import wait_until
 
 BOOK = SITE / "book"
+MARGIN = {"top": 4, "right": 4, "bottom": 26, "left": 4}  # of a plane, in pixels
 FRAMES = """host => Array.from({length: 30}, () => {
     const start = performance.now();
     host.live.draw();
@@ -33,6 +34,15 @@ class LiveFigure:
             "name => document.getElementById(name).querySelector('.live-body')?.live",
             name,
         )
+
+    def on_plane(self, z, edge: float, index: int = 0) -> tuple[float, float]:
+        """Where a code lies on a plane from -edge to edge: fractions of the canvas."""
+        side = self.canvas(index).bounding_box()["width"]  # it is as high as wide
+        across = side - MARGIN["left"] - MARGIN["right"]
+        down = side - MARGIN["top"] - MARGIN["bottom"]
+        x = MARGIN["left"] + (z[0] + edge) / (2 * edge) * across
+        y = MARGIN["top"] + (edge - z[1]) / (2 * edge) * down
+        return x / side, y / side
 
     @property
     def problems(self) -> list[str]:

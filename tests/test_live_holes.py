@@ -25,7 +25,6 @@ PAGE = BOOK / "06-autoencoders.html"
 CONFIG = PRETRAINED["mnist-2d"].config
 EDGES = {"ae": 95.0, "vae": 3.8}  # of the planes that are shown
 NAMES = {"ae": "plane-autoencoder", "vae": "mnist-2d"}
-MARGIN = {"top": 4, "right": 4, "bottom": 26, "left": 4}  # of a canvas, in pixels
 PLANES = {"ae": 0, "vae": 2}  # which canvas
 
 
@@ -85,16 +84,6 @@ def share_of_one_kind(images: Tensor) -> Tensor:
 def nearest(key: str, z) -> tuple[float, int]:
     distance, index = (codes(key)[0] - torch.tensor(z)).norm(dim=1).min(0)
     return distance.item(), int(index)
-
-
-def on_plane(figure, key, z) -> tuple[float, float]:
-    """Where this code lies: fractions of the canvas, which is as high as wide."""
-    side, edge = figure.canvas(PLANES[key]).bounding_box()["width"], EDGES[key]
-    across = side - MARGIN["left"] - MARGIN["right"]
-    down = side - MARGIN["top"] - MARGIN["bottom"]
-    x = MARGIN["left"] + (z[0] + edge) / (2 * edge) * across
-    y = MARGIN["top"] + (edge - z[1]) / (2 * edge) * down
-    return x / side, y / side
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +259,7 @@ def test_walk_leads_from_one_digit_to_the_other_in_both_planes(holes):
 def test_a_point_is_dragged_moved_by_keys_and_brought_back(holes):
     before = holes.numbers
     for key, target in (("ae", [-30.0, 41.0]), ("vae", [1.5, -0.75])):
-        here = on_plane(holes, key, target)
+        here = holes.on_plane(target, EDGES[key], PLANES[key])
         holes.drag(here, here, PLANES[key])
         found = holes.numbers
         assert found[key]["z"] == pytest.approx(target, abs=EDGES[key] / 100)

@@ -23,7 +23,6 @@ PAGE = BOOK / "07-vae.html"
 EXPLORER, PAD = "live-latent-explorer", "live-draw-a-digit"
 NETWORKS = {EXPLORER: {"decoder"}, PAD: {"encoder", "decoder"}}
 EDGE = 3.8  # of the plane that is shown
-MARGIN = {"top": 4, "right": 4, "bottom": 26, "left": 4}  # of its canvas, in pixels
 SEVEN = [[[0.3, 0.2], [0.7, 0.2], [0.45, 0.85]]]  # one stroke
 
 
@@ -72,16 +71,6 @@ def nearest(z: torch.Tensor) -> str:
 def draw(z) -> np.ndarray:
     """What the page should show for one code."""
     return rounded_model().mean_image(torch.tensor([z], dtype=torch.float32))[0].numpy()
-
-
-def on_plane(figure, z, index=0) -> tuple[float, float]:
-    """Where this code lies: fractions of the canvas, which is as high as wide."""
-    side = figure.canvas(index).bounding_box()["width"]
-    across = side - MARGIN["left"] - MARGIN["right"]
-    down = side - MARGIN["top"] - MARGIN["bottom"]
-    x = MARGIN["left"] + (z[0] + EDGE) / (2 * EDGE) * across
-    y = MARGIN["top"] + (EDGE - z[1]) / (2 * EDGE) * down
-    return x / side, y / side
 
 
 @pytest.fixture(scope="module")
@@ -301,10 +290,10 @@ def test_line_below_says_where_the_point_is(explorer):
 
 def test_point_is_dragged_and_clicked_to(explorer):
     state = explorer.state
-    start = on_plane(explorer, (state["z1"], state["z2"]))
-    explorer.drag(start, on_plane(explorer, (-1.5, 0.75)))
+    start = explorer.on_plane((state["z1"], state["z2"]), EDGE)
+    explorer.drag(start, explorer.on_plane((-1.5, 0.75), EDGE))
     assert explorer.numbers["z"] == pytest.approx([-1.5, 0.75], abs=0.03)
-    far = on_plane(explorer, (2.0, -2.0))
+    far = explorer.on_plane((2.0, -2.0), EDGE)
     explorer.drag(far, far)
     assert explorer.numbers["z"] == pytest.approx([2.0, -2.0], abs=0.03)
     assert np.abs(explorer.numbers["pixels"] - draw(explorer.numbers["z"])).max() < 1e-3
@@ -383,8 +372,8 @@ def test_ends_of_a_walk_settle_on_test_digits(explorer):
     lonely = (torch.cdist(places, places) + 9 * torch.eye(len(places))).amin(1)
     target = places[(lonely - 9 * (places[:, 1] > 1)).argmax()].tolist()
     assert lonely.max() > 0.2
-    spot = on_plane(explorer, (target[0] + 0.04, target[1] - 0.04))  # beside it
-    explorer.drag(on_plane(explorer, (-3.0, 3.0)), spot)
+    spot = explorer.on_plane((target[0] + 0.04, target[1] - 0.04), EDGE)  # beside it
+    explorer.drag(explorer.on_plane((-3.0, 3.0), EDGE), spot)
     assert explorer.numbers["ends"][0] == pytest.approx(target, abs=1e-6)
     assert explorer.control("from").input_value() == "free"
     explorer.canvas().press("ArrowRight")  # keys move it off the digit again
