@@ -589,3 +589,5 @@ def test_what_few_steps_leave_of_200_dimensions_does_not_depend_on_the_pictures(
     )
     says("thus 9,380 steps, it costs #.", (twenty - surplus).mean())
     says("up to # count as active", max(run["active_at_start"] for run in runs))
+    starts = [run["active_at_start"] for run in runs if "digits, J200" in run["run"]]
+    says("and # to # of digits", min(starts), max(starts))

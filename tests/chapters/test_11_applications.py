@@ -478,6 +478,15 @@ def test_the_table_of_anomalies_is_that_of_the_record():
             assert cell.strip("*") == printed(value, 2), (name, score)
 
 
+def test_the_tested_chain_moves_as_rarely_as_the_page_says():
+    moved = [row["filled"]["moved"] for row in RUNS if row["run"] == "digits"]
+    few = [100 * row["tested chain"] for row in moved]
+    many = [100 * row["tested chain, 2000 steps"] for row in moved]
+    says("of its moves # or # in 100", min(few), max(few))
+    later = says("are accepted, later #, and")
+    assert {round(share) for share in many} == {later}
+
+
 def test_sentences_about_holes_and_noise_are_those_of_the_record():
     def apart(run: str, task: str, method: str) -> float:
         names = task.split() + ["difference", method]
