@@ -31,7 +31,8 @@ AUDIT = r"""async ([context, options]) => {
         }
         return grounds.get(element);
     };
-    for (const element of document.body.querySelectorAll("*")) {
+    const judged = document.querySelector(context ?? "body");
+    for (const element of judged.querySelectorAll("*")) {
         const { color, fontSize, fontWeight, textShadow } = getComputedStyle(element);
         const { width, height } = element.getBoundingClientRect();
         const says = element.matches("input, select, textarea")

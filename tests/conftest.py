@@ -1,7 +1,6 @@
 """Fixtures that several files share; every test starts from the same seed."""
 
 import os
-import re
 import signal
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -168,10 +167,11 @@ def open_page(browser):
 
     def open_file(file, width=1300, theme="light", query=""):
         context = browser.new_context(
-            viewport={"width": width, "height": 900}, reduced_motion="reduce"
+            viewport={"width": width, "height": 900},
+            reduced_motion="reduce",
+            offline=True,
         )
         contexts.append(context)
-        context.route(re.compile("^(?!file:|data:|blob:)"), lambda route: route.abort())
         for key in ("mode", "theme"):
             context.add_init_script(f"localStorage.{key} ??= '{theme}'")
         page = context.new_page()

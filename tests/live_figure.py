@@ -15,6 +15,12 @@ FRAMES = """host => Array.from({length: 30}, () => {
     return performance.now() - start;
 })"""
 
+SWITCH = """theme => {
+    Object.assign(document.documentElement.dataset, { theme, mode: theme });
+    return new Promise(done =>
+        requestAnimationFrame(() => requestAnimationFrame(done)));
+}"""
+
 
 class LiveFigure:
     """The box with this name on an open page, scrolled to and built.
@@ -69,6 +75,10 @@ class LiveFigure:
     def text(self) -> str:
         """The line below the figure."""
         return self.body.locator(".live-readout").inner_text()
+
+    def switch(self, theme: str) -> None:
+        """Show the page in this theme; the figure follows."""
+        self.page.evaluate(SWITCH, theme)
 
     def set(self, **values) -> dict:
         """The numbers once these values are set."""

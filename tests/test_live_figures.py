@@ -52,14 +52,14 @@ def shown(figure, pattern):
 
 @pytest.fixture(scope="module")
 def shared(open_page):
-    """One figure for all tests that can put its page back into order."""
+    """One figure a width for all tests that can put its page back into order."""
     figures = {}
 
-    def open_figure(name, **view):
-        key = (name, *view.items())
-        if key not in figures:
-            figures[key] = LiveFigure(open_page(page_of(name), **view), name)
-        return figures[key]
+    def open_figure(name, width=1300):
+        if (name, width) not in figures:
+            page = open_page(page_of(name), width)
+            figures[name, width] = LiveFigure(page, name)
+        return figures[name, width]
 
     return open_figure
 
@@ -69,7 +69,7 @@ def shared(open_page):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_is_loaded_before_it_is_scrolled_to(name, shared):
-    figure = shared(name, width=375, theme="light")
+    figure = shared(name, width=375)
     script = name.removeprefix("live-").removesuffix("-reference")
     assert figure.loaded_before == {"live.js"}
     assert figure.loaded == {"live.js", "tools.js", f"{script}.js"}
@@ -78,7 +78,8 @@ def test_nothing_is_loaded_before_it_is_scrolled_to(name, shared):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", FIGURES)
 def test_figure_is_accessible_and_fits_a_phone(name, theme, shared):
-    figure = shared(name, width=375, theme=theme)
+    figure = shared(name, width=375)
+    figure.switch(theme)
     assert figure.problems == [] and figure.text
     figure.check_fits_and_has_no_barrier()
 
@@ -93,7 +94,8 @@ def luminance(colour):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_colours_of_a_canvas_stand_out_from_its_paper(theme, shared):
-    figure = shared("live-elbo-bound", width=375, theme=theme)
+    figure = shared("live-elbo-bound", width=375)
+    figure.switch(theme)
     colours = figure.page.evaluate("live.colours()")
     paper = luminance(colours.pop("paper"))
     assert (paper > 0.5) == (theme == "light")

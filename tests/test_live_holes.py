@@ -88,17 +88,15 @@ def nearest(key: str, z) -> tuple[float, int]:
 
 @pytest.fixture(scope="module")
 def shared(open_page):
-    """One figure a view for all tests, at first as it came."""
+    """One figure a width for all tests, at first as it came."""
     figures, first = {}, {}
 
-    def open_figure(width=1300, theme="light"):
-        view = (width, theme)
-        if view not in figures:
-            page = open_page(PAGE, width, theme)
-            figures[view] = LiveFigure(page, "live-holes")
-            first[view] = figures[view].state
-        figures[view].set(**first[view])
-        return figures[view]
+    def open_figure(width=1300):
+        if width not in figures:
+            figures[width] = LiveFigure(open_page(PAGE, width), "live-holes")
+            first[width] = figures[width].state
+        figures[width].set(**first[width])
+        return figures[width]
 
     return open_figure
 
@@ -212,7 +210,8 @@ def test_scripts_are_loaded_only_when_scrolled_to(open_page):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_figure_is_accessible_and_fits_a_phone(theme, shared):
-    figure = shared(width=375, theme=theme)
+    figure = shared(width=375)
+    figure.switch(theme)
     figure.check_fits_and_has_no_barrier()
     assert figure.problems == []
 

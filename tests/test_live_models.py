@@ -75,18 +75,17 @@ def draw(z) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def shared(open_page):
-    """One page a view for all tests and both figures, at first as they came."""
+    """One page a width for all tests and both figures, at first as they came."""
     pages, figures, first = {}, {}, {}
 
-    def open_figure(name, width=1300, theme="light"):
-        view = (width, theme)
-        if view not in pages:
-            pages[view] = open_page(PAGE, width, theme)
-        if (name, view) not in figures:
-            figures[name, view] = figure = LiveFigure(pages[view], name)
-            first[name, view] = figure.state
-        figure = figures[name, view]
-        figure.set(**first[name, view])
+    def open_figure(name, width=1300):
+        if width not in pages:
+            pages[width] = open_page(PAGE, width)
+        if (name, width) not in figures:
+            figures[name, width] = figure = LiveFigure(pages[width], name)
+            first[name, width] = figure.state
+        figure = figures[name, width]
+        figure.set(**first[name, width])
         return figure
 
     return open_figure
@@ -198,7 +197,8 @@ def test_networks_are_loaded_only_when_scrolled_to(name, open_page):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_figure_is_accessible_and_fits_a_phone(name, theme, shared):
-    figure = shared(name, width=375, theme=theme)
+    figure = shared(name, width=375)
+    figure.switch(theme)
     for mode in ("point", "walk") if name == EXPLORER else ("",):
         figure.set(mode=mode)
         figure.check_fits_and_has_no_barrier()
@@ -207,7 +207,8 @@ def test_figure_is_accessible_and_fits_a_phone(name, theme, shared):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_ten_hues_stand_out_from_the_paper(theme, shared):
-    figure = shared(EXPLORER, width=375, theme=theme)
+    figure = shared(EXPLORER, width=375)
+    figure.switch(theme)
     colours = figure.body.evaluate("""host => {
         const context = document.createElement("canvas").getContext("2d");
         const buttons = [...host.querySelectorAll(".live-classes [aria-pressed]")];
