@@ -36,6 +36,7 @@ IMPORTS = {
     "data": {"domains", "files", "guards"},
     "bundled": {"files"},
     "animals": {"bundled", "data", "domains", "guards"},
+    "molecules": {"bundled", "domains", "guards"},
     "image_arrays": {"data", "domains", "files"},
     "image_folders": {"data", "domains", "files", "image_arrays"},
     "data_sets": {

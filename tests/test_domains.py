@@ -28,6 +28,7 @@ from vae_lib import (
     distributions,
     evaluation,
     guards,
+    molecules,
     objectives,
     plots,
     steps,
@@ -46,6 +47,7 @@ MODULES = {
     *("distributions", "objectives", "configs", "models", "autoencoder", "data"),
     *("evaluation", "plots", "linear_gaussian", "symbolic", "steps", "compiled"),
     *("guards", "recipes", "training", "data_sets", "animals"),
+    "molecules",
 }
 PARTS = {  # no doors: train puts them together, of what it has checked
     *("steps.Epoch", "steps.TrainingHistory", "steps.bound_and_sums"),
@@ -55,6 +57,7 @@ PARTS = {  # no doors: train puts them together, of what it has checked
     "guards.is_out_of_memory",
     *("guards.NonFiniteLossError", "style.styled"),
     *("evaluation.ElboReport", "data.ImageSet", "data_sets.DataSet"),
+    "molecules.MoleculeSet",
     *("data_sets.kinds_in_words", "configs.VAEConfig.picture"),
     *("autoencoder.AutoEncoder",),  # its constructor is that of VAE
 }
@@ -332,6 +335,36 @@ TABLE = {
         animals.load_animals,
         lambda: {"split": "test"},
         {"split": ["valid", None, ["test"], 0], "device": DEVICES},
+    ),
+    "molecules.load_molecules": (
+        molecules.load_molecules,
+        lambda: {"split": "test"},
+        {"split": ["valid", None, ["test"], 0], "device": DEVICES},
+    ),
+    "molecules.read_smiles": (
+        molecules.read_smiles,
+        lambda: {"strings": ["C", "c1ccc[nH]1"]},
+        {"strings": ["CO", b"CO", ["CX"], [""], [None], ["C" * 23], ["nH"], ["C O"]]},
+    ),
+    "molecules.write_smiles": (
+        molecules.write_smiles,
+        lambda: {"tokens": torch.tensor([[1, 2, 0]])},
+        {
+            "tokens": [
+                *(
+                    None,
+                    [[1]],
+                    rand(2, 3),
+                    torch.tensor([1, 2]),
+                    torch.ones(1, 0).long(),
+                ),
+                *(
+                    torch.tensor([[19]]),
+                    torch.tensor([[-1]]),
+                    torch.ones(1, 2).cfloat(),
+                ),
+            ]
+        },
     ),
     "data.binarize": (
         data.binarize,

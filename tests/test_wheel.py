@@ -41,9 +41,11 @@ EVERYTHING_LOADS = """
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
 from vae_lib.animals import load_animals
 from vae_lib.data import load_mnist
+from vae_lib.molecules import load_molecules
 assert len(load_animals("train").images) == 7_716
 assert len(load_mnist("train").images) == 60_000
 assert len(load_mnist("test").images) == 10_000
+assert len(load_molecules("test").tokens) == 30_165
 for name in PRETRAINED:
     load_pretrained(name)
 """
