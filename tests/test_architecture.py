@@ -53,6 +53,9 @@ IMPORTS = {
         "priors",
     },
     "autoencoder": {"domains", "models"},
+    "tokens": {"domains"},
+    "writers": {"tokens"},
+    "sequences": {"distributions", "domains", "latent", "models", "tokens", "writers"},
     "doors": {"data", "domains", "latent", "recipes"},
     "evaluation": {
         *("domains", "doors", "latent", "likelihoods", "models", "objectives"),

@@ -1,0 +1,166 @@
+"""A VAE of strings: its probabilities are some, and what it writes has them."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch.distributions import Categorical
+
+from vae_lib.objectives import importance_weighted_bound
+from vae_lib.sequences import SequenceConfig, SequenceVAE
+from vae_lib.tokens import END, categorical_log_prob, check_tokens
+from vae_lib.writers import DECODERS
+
+pytestmark = pytest.mark.usefixtures("double_precision")
+V, L, J = 3, 4, 2
+SMALL = dict(latent_dim=J, hidden_dim=8, embedding_dim=4, n_tokens=V, length=L)
+
+
+@pytest.fixture(params=DECODERS)
+def model(request) -> SequenceVAE:
+    """A small one whose decoder is far from equal probabilities."""
+    model = SequenceVAE(SequenceConfig(**SMALL, decoder=request.param))
+    for weight in model.decoder.parameters():
+        weight.data.mul_(3)
+    return model
+
+
+def rows(ended: bool) -> torch.Tensor:
+    """Every string that ends within L places, or every row that does not."""
+    if not ended:
+        return torch.tensor(list(itertools.product(range(1, V), repeat=L)))
+    found = []
+    for length in range(L):
+        strings = itertools.product(range(1, V), repeat=length)
+        found += [[*string, *[END] * (L - length)] for string in strings]
+    return torch.tensor(found)
+
+
+def test_the_probabilities_of_all_strings_add_up_to_one(model):
+    """Those that end, and what is written by the last place of those that do not."""
+    everything = torch.cat([rows(True), rows(False)])
+    z = torch.randn(5, 1, J).expand(-1, len(everything), -1)
+    total = categorical_log_prob(everything, model.decode(z, everything)).exp().sum(-1)
+    torch.testing.assert_close(total, torch.ones(5))
+
+
+def test_what_is_written_has_its_probability(model):
+    strings, n = rows(True), 20_000
+    z = torch.randn(1, J)
+    log_p = categorical_log_prob(
+        strings, model.decode(z.expand(len(strings), -1), strings)
+    )
+    written = model.write(z.expand(n, -1))
+    for string, p in zip(strings, log_p.exp().tolist(), strict=True):
+        share = (written == string).all(1).double().mean().item()
+        assert abs(share - p) <= 5 * math.sqrt(p * (1 - p) / n) + 1e-12, string
+
+
+def test_greedy_takes_the_likeliest_token_at_each_place(model):
+    z = torch.randn(6, J)
+    written = model.write(z, greedy=True)
+    best = model.decode(z, written).argmax(-1)
+    before = (written == END).cumsum(1) - (written == END).long() == 0
+    assert torch.equal(written[before], best[before])
+
+
+def test_it_is_the_sum_of_torchs_log_probabilities_up_to_the_end():
+    tokens = torch.tensor([[2, 1, END, END], [END, END, END, END], [1, 1, 2, END]])
+    logits = torch.randn(7, 3, L, V)
+    each = Categorical(logits=logits).log_prob(tokens)
+    expected = torch.stack(
+        [each[:, 0, :3].sum(-1), each[:, 1, 0], each[:, 2].sum(-1)], -1
+    )
+    torch.testing.assert_close(categorical_log_prob(tokens, logits), expected)
+
+
+def test_what_stands_behind_the_end_has_no_gradient():
+    tokens = torch.tensor([[1, END, END, END]])
+    logits = torch.randn(1, L, V, requires_grad=True)
+    (slope,) = torch.autograd.grad(categorical_log_prob(tokens, logits).sum(), logits)
+    one_hot = torch.nn.functional.one_hot(tokens, V)
+    torch.testing.assert_close(slope[:, :2], (one_hot - logits.softmax(-1))[:, :2])
+    assert (slope[:, 2:] == 0).all()
+
+
+def test_a_place_is_told_the_tokens_before_it_and_no_other():
+    model = SequenceVAE(SequenceConfig(**SMALL, decoder="gru"))
+    x, z = torch.tensor([[1, 2, 1, END]]), torch.randn(1, J)
+    for place in range(L):
+        other = x.clone()
+        other[0, place] = (x[0, place] + 1) % V
+        moved = (model.decode(z, other) != model.decode(z, x)).any(-1)[0]
+        assert not moved[: place + 1].any() and moved[place + 1 :].all()
+
+
+def test_importance_weights_estimate_the_evidence(model):
+    """log p(x) by averaging p(x|z) over many draws of the prior."""
+    x = rows(True)[:6]
+    z = torch.randn(50_000, 1, J).expand(-1, len(x), -1)
+    with torch.no_grad():
+        log_p = categorical_log_prob(x, model.decode(z, x))
+        expected = log_p.logsumexp(0) - math.log(len(z))
+        log_w = model(x, n_samples=5_000, weights=True).log_w
+    found = importance_weighted_bound(log_w)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.1)
+
+
+def test_the_terms_are_those_of_a_vae(model):
+    x = rows(True)[:6]
+    output = model(x, eps=torch.zeros(6, J))
+    mu, logvar = model.encode(x)
+    assert torch.equal(output.z, mu) and output.x_params.shape == (6, L, V)
+    kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)
+    torch.testing.assert_close(output.kl, kl)
+    assert model(x, n_samples=3).log_p_x_given_z.shape == (3, 6)
+
+
+def test_each_weight_learns(model):
+    output = model(rows(True))
+    (output.log_p_x_given_z - output.kl).sum().backward()
+    assert all(weight.grad.abs().sum() > 0 for weight in model.parameters())
+
+
+def test_it_learns_to_write_what_it_was_shown():
+    """Two strings, half of the data each: close to the best there is, ln 2 each."""
+    model = SequenceVAE(SequenceConfig(**SMALL))
+    x = torch.tensor([[1, 2, END, END], [2, 2, 2, END]]).repeat(8, 1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    for _ in range(150):
+        output = model(x)
+        loss = (output.kl - output.log_p_x_given_z).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() == pytest.approx(math.log(2), abs=0.05)
+    written = model.sample(500)
+    seen = [(written == string).all(1).double().mean().item() for string in x[:2]]
+    assert sum(seen) > 0.9 and min(seen) > 0.35
+
+
+ODD = {
+    "floats": torch.zeros(2, L),
+    "another length": torch.zeros(2, L + 1).long(),
+    "none": torch.zeros(0, L).long(),
+    "a row": torch.zeros(L).long(),
+    "an unknown token": torch.tensor([[V, END, END, END]]),
+    "a negative one": torch.tensor([[-1, END, END, END]]),
+    "no end": torch.ones(1, L).long(),
+    "more behind the end": torch.tensor([[1, END, 1, END]]),
+    "a list": [[1, 0, 0, 0]],
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_row_of_tokens_is_refused_in_one_line(kind, refuses):
+    with refuses(ValueError, "expected", "got"):
+        check_tokens(ODD[kind], L, V)
+
+
+@pytest.mark.parametrize(
+    "change", [{"n_tokens": 1}, {"length": 0}, {"decoder": "lstm"}, {"hidden_dim": 1.5}]
+)
+def test_a_configuration_that_cannot_be_is_refused(change, refuses):
+    with refuses(ValueError, "expected", "got"):
+        SequenceConfig(**SMALL | change)

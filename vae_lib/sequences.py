@@ -1,0 +1,152 @@
+"""A VAE of strings: x are rows of tokens, and p(x|z) is a product over their places.
+
+Letters: B batch, L places of a row, V tokens, J latent dimensions, K samples (the
+sample axis first).
+"""
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from vae_lib.distributions import gaussian_kl, gaussian_log_prob, reparameterize
+from vae_lib.domains import check_generator, check_switches, one_of, require, whole
+from vae_lib.latent import LatentVariableModel, VAEOutput
+from vae_lib.models import LOGVAR_BOUND
+from vae_lib.tokens import END, categorical_log_prob, check_tokens
+from vae_lib.writers import DECODERS, Decoder, Encoder
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """Everything that fixes the shape of a VAE of strings.
+
+    Args:
+        latent_dim: J, the dimension of z.
+        hidden_dim: width of the layers, and of the state of a decoder that has one.
+        embedding_dim: numbers by which a token is known to the networks.
+        n_tokens: V, the tokens of the alphabet, the end token among them.
+        length: L, places of a row; a string has at most one token less.
+        decoder: "gru", which writes each token after the last one, or "parallel", which
+            knows nothing but z at every place.
+
+    Raises ValueError if a number is out of range or a name unknown.
+    """
+
+    latent_dim: int = 32
+    hidden_dim: int = 128
+    embedding_dim: int = 32
+    n_tokens: int = 19
+    length: int = 23
+    decoder: str = "gru"
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            sound = (
+                one_of(name, value, DECODERS)
+                if name == "decoder"
+                else whole(name, value)
+            )
+            object.__setattr__(self, name, sound)  # the class is frozen
+        require(
+            self.n_tokens > 1, "n_tokens > 1, one of them the end token", self.n_tokens
+        )
+
+    @property
+    def n_pixels(self) -> int:
+        """The dimension of x, as every model has one: L."""
+        return self.length
+
+
+class SequenceVAE(LatentVariableModel):
+    """A VAE of rows of tokens with a diagonal Gaussian q(z|x) and the prior N(0, I).
+
+    Training shows its decoder the true tokens before each place, which is what the
+    product rule asks for: p(x|z) is the product of p(token | z, tokens before it).
+    """
+
+    config_class = SequenceConfig
+
+    def __init__(self, config: SequenceConfig):
+        super().__init__(config)
+        self.encoder = Encoder(config)
+        self.decoder: Decoder = DECODERS[config.decoder](config)
+
+    def check(self, x: Tensor) -> None:
+        """Raise ValueError unless x (N, L) are strings of the model's alphabet."""
+        check_tokens(x, self.config.length, self.config.n_tokens)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Parameters (mu, logvar) of q(z|x), each (B, J), from tokens x (B, L)."""
+        mu, raw_logvar = self.encoder(x).chunk(2, dim=-1)
+        return mu, LOGVAR_BOUND * torch.tanh(raw_logvar / LOGVAR_BOUND)
+
+    def decode(self, z: Tensor, x: Tensor) -> Tensor:
+        """Logits (..., B, L, V) of z (..., B, J), each told the tokens x before it."""
+        return self.decoder(z, x)
+
+    def forward(
+        self,
+        x: Tensor,
+        y: None = None,
+        *,
+        n_samples: int | None = None,
+        eps: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        weights: bool = False,
+    ) -> VAEOutput:
+        """Encode x (B, L), draw z, decode and score, as ``models.VAE.forward`` does."""
+        check_switches(weights=weights)
+        require(y is None, "no labels for a SequenceVAE", y)
+        mu, logvar = self.encode(x)
+        z = reparameterize(
+            mu, logvar, n_samples=n_samples, eps=eps, generator=generator
+        )
+        x_logits = self.decode(z, x)
+        log_p_x_given_z = categorical_log_prob(x, x_logits)
+        kl = gaussian_kl(mu, logvar)
+        log_w = None
+        if weights:
+            zero = torch.zeros_like(mu)
+            log_prior = gaussian_log_prob(z, zero, zero)
+            log_w = log_p_x_given_z + log_prior - gaussian_log_prob(z, mu, logvar)
+        return VAEOutput(mu, logvar, z, x_logits, log_p_x_given_z, kl, log_w)
+
+    @torch.no_grad()
+    def write(
+        self,
+        z: Tensor,
+        *,
+        greedy: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Strings drawn from p(x|z), tokens (n, L) of codes z (n, J).
+
+        greedy takes the likeliest token at each place instead, which is no draw. A row
+        that has no end token is no string of the alphabet: it was too long.
+        """
+        check_switches(greedy=greedy)
+        check_generator(generator, z.device)
+
+        def choose(logits: Tensor) -> Tensor:
+            if greedy:
+                return logits.argmax(-1)
+            flat = logits.softmax(-1).reshape(-1, logits.shape[-1])
+            drawn = torch.multinomial(flat, 1, generator=generator)
+            return drawn.reshape(logits.shape[:-1])
+
+        tokens = self.decoder.write(z, choose)
+        is_end = tokens == END
+        behind = is_end.cumsum(1) - is_end.long() > 0
+        return tokens.masked_fill(behind, END)
+
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Strings of n >= 1 draws z ~ p(z): tokens (n, L)."""
+        shape = (whole("n", n), self.config.latent_dim)
+        like = self.input_mean
+        check_generator(generator, like.device)
+        z = torch.randn(
+            shape, generator=generator, dtype=like.dtype, device=like.device
+        )
+        return self.write(z, generator=generator)
