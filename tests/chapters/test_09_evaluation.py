@@ -286,6 +286,40 @@ def test_narrow_q_has_weights_without_variance():
     assert math.isclose(*wide, rel_tol=1e-9) and narrow[1] > 1e6 * narrow[0]
 
 
+def gap_of_sure_q(k: int) -> float:
+    """Exact mean of log p(x) minus the estimate from k weights of N(-1.5, 0.35^2).
+
+    log S is the integral over t of (exp(-t) - exp(-t S)) / t; the mean of exp(-t S)
+    for the mean S of k independent weights is the k-th power of a mean over one z.
+    """
+    q, posterior = Normal(-1.5, 0.35), Normal(0.5, math.sqrt(0.5))
+    z = torch.linspace(-7.0, 17.0, 20_001)
+    log_w = posterior.log_prob(z) - q.log_prob(z)  # of weights with mean one
+    mass = q.log_prob(z).exp() * (z[1] - z[0])
+    log_t = torch.linspace(-45.0, 15.0, 601)
+    power = torch.stack([(log_w + u - math.log(k)).exp() for u in log_t])
+    one = (-torch.expm1(-power)) @ mass  # one minus the mean over one z
+    return -float(
+        torch.trapezoid((-log_t.exp()).exp() - (k * torch.log1p(-one)).exp(), log_t)
+    )
+
+
+@pytest.mark.equation("eq-samples-needed")
+def test_ten_million_weights_do_not_repair_a_q_that_is_sure_of_the_wrong_place():
+    posterior, q = Normal(0.5, math.sqrt(0.5)), Normal(-1.5, 0.35)
+    elbo_gap = float(kl_divergence(q, posterior))
+    assert gap_of_sure_q(1) == pytest.approx(elbo_gap, rel=1e-4)
+    noise = torch.randn(4000, 1000)
+    log_w = posterior.log_prob(q.loc + q.scale * noise)
+    log_w -= q.log_prob(q.loc + q.scale * noise)
+    found = -importance_weighted_bound(log_w.T)
+    error = 4 * float(found.std()) / math.sqrt(len(found))
+    assert gap_of_sure_q(1000) == pytest.approx(float(found.mean()), abs=error)
+    says("Its ELBO is $#$ nats too low", elbo_gap)
+    says("a thousand weights leave $#$", gap_of_sure_q(1000))
+    says("and ten million still $#$", gap_of_sure_q(10**7))
+
+
 @pytest.mark.book
 def test_numbers_in_the_text_are_right():
     one, two = (4 * math.exp(-2 * (math.pi / k) ** 2) for k in (1, 2))  # h = k sigma

@@ -2,8 +2,8 @@
 
 An auto-encoder and a VAE of the same layers, for three seeds. First: codes are drawn
 from N(0, I) and from Gaussian mixtures that were fitted to training codes. Second: both
-learn from few digits, for as many steps, and rebuild test digits; so do two simple
-remedies for an auto-encoder, fewer steps and noise in its input.
+learn from few digits, for as many steps, and rebuild test digits; so do both with
+fewer steps, and an auto-encoder with noise in its input.
 """
 
 import math
@@ -85,19 +85,23 @@ def few_digits() -> list[dict]:
 
 
 def remedies(digits: Tensor, test: Tensor, n_steps: int) -> list[dict]:
-    """The same for auto-encoders trained for fewer steps, or with noisy inputs.
+    """The same for models trained for fewer steps, or with noisy inputs.
 
     Of each remedy the row is kept that is best for the held-out digits.
     """
-    fewer = [("stopped", AutoEncoder, steps, 0.0) for steps in FEWER_STEPS]
-    noisy = [("noisy input", Denoiser, n_steps, level) for level in NOISE_LEVELS]
+    ways = [
+        [(f"{name}, stopped", kind, steps, 0.0) for steps in FEWER_STEPS]
+        for name, kind in KINDS.items()
+    ]
+    noisy = "auto-encoder, noisy input"
+    ways.append([(noisy, Denoiser, n_steps, level) for level in NOISE_LEVELS])
     results = []
     for n in FEW:
         parts = {"learned": digits[:n], "held out": digits[-10_000:], "test": test}
         for seed in SEEDS:
-            for remedy in (fewer, noisy):
+            for remedy in ways:
                 tried = [
-                    judged(f"auto-encoder, {name}", kind, parts, seed, steps, level)
+                    judged(name, kind, parts, seed, steps, level)
                     for name, kind, steps, level in remedy
                 ]
                 best = min(tried, key=lambda row: row["held out"])
