@@ -412,9 +412,9 @@ def test_what_the_page_says_of_a_warm_up_at_ten_epochs_of_weight_one():
     says("are worth # nats, a little", more.mean())
     assert 0 < (plain - bounds("warm-up, 5 + 5") - more).mean() < 0.2
 
-    def paid(name: str) -> tuple[int, int]:
+    def paid(name: str, *threshold: float) -> tuple[int, int]:
         counts = [
-            n_paid(run["kl_per_dimension"])
+            n_paid(run["kl_per_dimension"], *threshold)
             for (known, _), run in runs.items()
             if known == name
         ]
@@ -425,11 +425,13 @@ def test_what_the_page_says_of_a_warm_up_at_ten_epochs_of_weight_one():
     late = *paid("warm-up, 5 + 25"), paid("constant, 5 + 25")[0]
     says("# to # against # after thirty", *late)
     assert len(set(paid("constant, 5 + 25"))) == 1
+    low = *paid("warm-up, 5 + 5", 0.005), *paid("constant, 5 + 5", 0.005)
+    says("does, # to # units against # to # after ten", *low)
 
 
-def n_paid(prices: list[float]) -> int:
-    """Dimensions that cost more than 0.1 nats."""
-    return sum(price > 0.1 for price in prices)
+def n_paid(prices: list[float], threshold: float = 0.1) -> int:
+    """Dimensions that cost more than so many nats."""
+    return sum(price > threshold for price in prices)
 
 
 @pytest.mark.book
@@ -583,6 +585,15 @@ def test_what_few_steps_leave_of_200_dimensions_does_not_depend_on_the_pictures(
     says("the long runs # with digits", late)
     (long_run,) = [run for run in runs if run["steps"] == 9394]
     says("and # with animals", n_paid(long_run["kl_per_dimension"]))
+    few = [run for kind in ("animals", "digits", "most-digits") for run in short(kind)]
+    many = [run for run in study if run["run"] == "J200"] + [long_run]
+    prices = [[run["kl_per_dimension"] for run in part] for part in (few, many)]
+    above = [[n_paid(run, 0.005) for run in part] for part in prices]
+    says("for # to # of 200 after", min(above[0]), max(above[0]))
+    says("and for # to # after the long", min(above[1]), max(above[1]))
+    below = [[sum(k for k in run if k <= 0.1) for run in part] for part in prices]
+    says("cost # to # nats after few", min(below[0]), max(below[0]))
+    says("and # to # after many", min(below[1]), max(below[1]))
     twenty, surplus = (
         torch.tensor([run["elbo"] for run in study if run["run"] == name])
         for name in ("J20", "J200")

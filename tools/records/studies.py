@@ -176,7 +176,9 @@ OTHERS = {
     "few-digits": lambda: write_record("few-digits", {"runs": densities.few_digits()}),
     "gap": lambda: write_record("gap", gap.run()),
     "bits": lambda: write_record("bits", {"runs": bits.run()}),
-    "uses": lambda: write_record("uses", {"runs": uses.run()}),
+    "uses": lambda: write_record(
+        "uses", {"runs": uses.run(), "more holes": uses.more_holes()}
+    ),
     "rivals": lambda: write_record("rivals", rivals.run()),
 }
 
