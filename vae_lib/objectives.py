@@ -79,7 +79,9 @@ def effective_beta(
             "batchmean" (summed over pixels, averaged over images) or "mean" (averaged
             over both).
         kl: reduction of the KL over B images and J latent dimensions, named likewise.
-        batch_size, n_pixels, latent_dim: B, D and J.
+        batch_size: B.
+        n_pixels: D.
+        latent_dim: J.
         kl_weight: the factor > 0 that the code itself puts before its reduced KL.
 
     Returns:

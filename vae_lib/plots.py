@@ -138,8 +138,9 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
     labels = check_labels(labels, len(z))
     if limit is not None:
         limit = number("limit", limit, above=0, or_else="None")
+    limit = limit or 1.05 * float(z.abs().max()) or 1.0
     fig, ax = plt.subplots(figsize=(6, 5.4))
-    placed = torch.full_like(z[:1], 100.0)  # where labels stand; none yet
+    placed = torch.full_like(z[:1], 100 * limit)  # where labels stand; none yet
     for label in labels.unique().tolist():
         points = z[labels == label]
         ax.scatter(
@@ -147,8 +148,9 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
         )
         # The number tells the classes apart without colours: it stands on the point
         # nearest to the median that no earlier number covers.
-        covered = torch.cdist(points, placed).amin(1) < 0.4
-        distance = (points - points.median(0).values).norm(dim=1) + 100 * covered
+        covered = torch.cdist(points, placed).amin(1) < 0.12 * limit
+        distance = (points - points.median(0).values).norm(dim=1)
+        distance += 100 * limit * covered
         placed = torch.cat([placed, points[distance.argmin()][None]])
         box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5}
         z1, z2 = placed[-1]
@@ -158,7 +160,6 @@ def plot_latent(z: Tensor, labels: Tensor, *, limit: float | None = None) -> Fig
         radius = math.sqrt(-2 * math.log(1 - mass))
         ax.add_patch(Circle((0, 0), radius, fill=False, linestyle="--"))
         ax.annotate(f"{mass:.0%}", (0, radius), ha="center", va="bottom", fontsize=8)
-    limit = limit or 1.05 * float(z.abs().max()) or 1.0
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     ax.set(xlabel="$z_1$", ylabel="$z_2$")
     fig.legend(title="digit", markerscale=4, loc="outside right center")

@@ -39,7 +39,8 @@ def gaussian_expectation(expression: Expr, z: Symbol, mu: Expr, sigma: Expr) -> 
     Args:
         expression: a polynomial in z, possibly times the exponential of one.
         z: real symbol over which the integral runs, from -oo to oo.
-        mu, sigma: mean and standard deviation, sigma declared positive.
+        mu: the mean.
+        sigma: the standard deviation, declared positive.
 
     Book: eq-gaussian-expectation. Source: the definition of the expectation.
     """
@@ -61,7 +62,8 @@ def quadratic_expectation(
     Args:
         expression: polynomial in the symbols x, of degree at most two.
         x: the J symbols of the random vector.
-        mean, covariance: (J, 1) and (J, J).
+        mean: of the vector, (J, 1).
+        covariance: of the vector, (J, J).
 
     Raises ValueError if it is no such polynomial.
     Book: eq-quadratic-form. Source: the definition of the covariance.
@@ -91,7 +93,8 @@ def quadratic_form_mean(a: Matrix, mean: Matrix, covariance: Matrix) -> Expr:
 
     Args:
         a: any (J, J) matrix, symmetric or not.
-        mean, covariance: of X, (J, 1) and (J, J); X need not be Gaussian.
+        mean: of X, (J, 1); X need not be Gaussian.
+        covariance: of X, (J, J).
 
     Book: eq-quadratic-form. Source: the report, Eq. 4, in greater generality.
     """

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from vae_lib.domains import require, switch, whole_numbers
 
@@ -48,6 +47,8 @@ def tile(
 
     White lies between them.
     """
+    from torchvision.utils import make_grid  # a second that curves do without
+
     check_pictures(images, shape)
     pictures = images.detach().cpu().float().reshape(-1, *shape)
     white = 0.0 if switch("ink", ink) and shape[0] == 1 else 1.0
