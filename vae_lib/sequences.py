@@ -55,7 +55,7 @@ class SequenceConfig:
 
     @property
     def n_pixels(self) -> int:
-        """The dimension of x, as every model has one: L."""
+        """L, the dimension of x, as every model has one."""
         return self.length
 
 
