@@ -158,7 +158,7 @@ def test_the_wheel_holds_the_library_whole_and_nothing_else(wheel):
     names = set(ZipFile(wheel).namelist())
     assert {name for name in names if ".dist-info/" not in name} == expected
     shipped = {f"vae_lib/checkpoints/{name}.safetensors" for name in PRETRAINED}
-    assert shipped <= names and sum(name.endswith(".gz") for name in names) == 6
+    assert shipped <= names and sum(name.endswith(".gz") for name in names) == 7
     assert sum("dist-info/licenses/LICENSE" in name for name in names) == 2
 
 

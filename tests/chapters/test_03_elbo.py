@@ -410,9 +410,10 @@ def test_measured_numbers_in_the_text_are_those_of_the_notebook():
     (gap,) = found(r"mean of its logarithm: -([\d.]+)")
     says("by the gap of the ELBO, $#$ nats", gap)
     table = shown[shown.index("of the gradient") :]
-    numbers = r" +([\d.e+]+) +([\d.]+)"
+    numbers = r" +([\d,.]+) +([\d.]+)"
     rows = [re.search(f" {k}{numbers}", table).groups() for k in ("A", "B", "STL")]
-    plane, wider = zip(*[map(float, row) for row in rows], strict=True)
+    rows = [[float(number.replace(",", "")) for number in row] for row in rows]
+    plane, wider = zip(*rows, strict=True)
     assert plane[0] == plane[1]
     says("numbers: # for A and B against # for", plane[0], plane[2])
     says("and # and # against # for", *wider)

@@ -428,7 +428,8 @@ def test_factors_on_the_digits_are_those_that_the_notebook_has_measured():
     shown = prose.shown(notebooks_of("05-reparameterization")[1])
 
     def found(pattern: str) -> list[float]:
-        return [float(number) for number in re.search(pattern, shown).groups()]
+        groups = re.search(pattern, shown).groups()
+        return [float(number.replace(",", "")) for number in groups]
 
     narrow, wide = found(r"score function +(\S+) +(\S+)\n")
     says("estimate is # times", narrow)
