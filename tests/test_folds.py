@@ -122,12 +122,9 @@ def test_a_search_opens_what_holds_its_words(page):
     inside = {word for fold in folds for word in re.findall("[a-z]+", fold.get_text())}
     word = max(inside - set(re.findall("[a-z]+", article.get_text())), key=len)
     page.goto((SITE / "search.html").as_uri() + f"?q={word}")
-    link = page.locator(f"#search-results a[href*='{FILE.name}']").first
-    link.wait_for()
-    page.wait_for_timeout(1000)  # another process reads the words that this one keeps
-    link.click()
+    page.locator(f"#search-results a[href*='{FILE.name}']").first.click()
     found = page.locator(".fold .highlighted").first
-    expect(found).to_be_visible()
+    expect(found).to_be_visible(timeout=30_000)  # once all scripts have come
     holds = [word in fold.get_text() for fold in folds]
     assert page.evaluate(OPEN) == holds and not all(holds)
 
