@@ -36,7 +36,8 @@ IMPORTS = {
     "data": {"domains", "files", "guards"},
     "bundled": {"files"},
     "animals": {"bundled", "data", "domains", "guards"},
-    "molecules": {"bundled", "domains", "guards"},
+    "tokens": {"domains"},
+    "molecules": {"bundled", "domains", "guards", "tokens"},
     "image_arrays": {"data", "domains", "files"},
     "image_folders": {"data", "domains", "files", "image_arrays"},
     "data_sets": {
@@ -53,9 +54,11 @@ IMPORTS = {
         "priors",
     },
     "autoencoder": {"domains", "models"},
-    "tokens": {"domains"},
     "writers": {"tokens"},
-    "sequences": {"distributions", "domains", "latent", "models", "tokens", "writers"},
+    "sequences": {
+        *("distributions", "domains", "latent", "models", "priors", "tokens"),
+        "writers",
+    },
     "doors": {"data", "domains", "latent", "recipes"},
     "evaluation": {
         *("domains", "doors", "latent", "likelihoods", "models", "objectives"),

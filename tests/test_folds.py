@@ -11,6 +11,8 @@ from bs4 import BeautifulSoup
 from built_site import PAGES, SITE
 from playwright.sync_api import expect
 
+from tools.site.browser import MATHS_IS_SET, wait_until
+
 pytestmark = pytest.mark.book
 
 FILE = SITE / "book" / "03-elbo.html"
@@ -123,8 +125,10 @@ def test_a_search_opens_what_holds_its_words(page):
     word = max(inside - set(re.findall("[a-z]+", article.get_text())), key=len)
     page.goto((SITE / "search.html").as_uri() + f"?q={word}")
     page.locator(f"#search-results a[href*='{FILE.name}']").first.click()
+    page.wait_for_url(f"**/{FILE.name}*")
+    wait_until(page, MATHS_IS_SET)  # words are marked once all scripts have come
     found = page.locator(".fold .highlighted").first
-    expect(found).to_be_visible(timeout=30_000)  # once all scripts have come
+    expect(found).to_be_visible()
     holds = [word in fold.get_text() for fold in folds]
     assert page.evaluate(OPEN) == holds and not all(holds)
 

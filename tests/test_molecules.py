@@ -10,7 +10,6 @@ import torch
 
 from vae_lib import molecules
 from vae_lib.molecules import (
-    END,
     LENGTH,
     N_TRAIN,
     PROPERTIES,
@@ -20,6 +19,7 @@ from vae_lib.molecules import (
     read_smiles,
     write_smiles,
 )
+from vae_lib.tokens import END
 
 
 def forbidden(*args, **kwargs):

@@ -18,8 +18,8 @@ from torch import Tensor
 from vae_lib.bundled import read_bundled
 from vae_lib.domains import one_of, require
 from vae_lib.guards import pick_device
+from vae_lib.tokens import END
 
-END = 0
 TOKENS = ("", *"C O N F c n o".split(), "[nH]", *"- = # ( ) 1 2 3 4 5".split())
 LENGTH = 23  # tokens of a row: the longest string has 22, and one ends it
 PROPERTIES = ("gap", "dipole", "polarizability", "logp", "tpsa")
@@ -53,10 +53,10 @@ def load_molecules(split: str = "train", *, device: str = "cpu") -> MoleculeSet:
     nor "test" or there is no such device, and OSError if the file is missing or
     damaged.
 
-    They are the neutral molecules of QM9, which has all those of the enumeration GDB-17
-    with up to nine atoms of carbon, nitrogen, oxygen and fluorine, hydrogen apart:
-    130,165 different strings, each once. In the order of the sha256 of their strings,
-    as good as chance and the same everywhere, the first 100,000 are the training set.
+    They are the neutral molecules of QM9 that the package holds, each once: small ones
+    with up to nine atoms of carbon, nitrogen, oxygen and fluorine, hydrogen apart. In
+    the order of the sha256 of their strings, as good as chance and the same everywhere,
+    the first 100,000 are the training set.
     """
     one_of("split", split, ("train", "test"))
     on = pick_device(device)

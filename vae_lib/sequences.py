@@ -9,10 +9,11 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from vae_lib.distributions import gaussian_kl, gaussian_log_prob, reparameterize
+from vae_lib.distributions import gaussian_log_prob, reparameterize
 from vae_lib.domains import check_generator, check_switches, one_of, require, whole
 from vae_lib.latent import LatentVariableModel, VAEOutput
 from vae_lib.models import LOGVAR_BOUND
+from vae_lib.priors import PRIORS, Prior
 from vae_lib.tokens import END, categorical_log_prob, check_tokens
 from vae_lib.writers import DECODERS, Decoder, Encoder
 
@@ -72,6 +73,7 @@ class SequenceVAE(LatentVariableModel):
         super().__init__(config)
         self.encoder = Encoder(config)
         self.decoder: Decoder = DECODERS[config.decoder](config)
+        self.prior: Prior = PRIORS["standard"](config)
 
     def check(self, x: Tensor) -> None:
         """Raise ValueError unless x (N, L) are strings of the model's alphabet."""
@@ -105,12 +107,11 @@ class SequenceVAE(LatentVariableModel):
         )
         x_logits = self.decode(z, x)
         log_p_x_given_z = categorical_log_prob(x, x_logits)
-        kl = gaussian_kl(mu, logvar)
+        kl = self.prior.kl(mu, logvar, z)
         log_w = None
         if weights:
-            zero = torch.zeros_like(mu)
-            log_prior = gaussian_log_prob(z, zero, zero)
-            log_w = log_p_x_given_z + log_prior - gaussian_log_prob(z, mu, logvar)
+            log_q_z = gaussian_log_prob(z, mu, logvar)
+            log_w = log_p_x_given_z + self.prior.log_prob(z) - log_q_z
         return VAEOutput(mu, logvar, z, x_logits, log_p_x_given_z, kl, log_w)
 
     @torch.no_grad()
@@ -143,10 +144,6 @@ class SequenceVAE(LatentVariableModel):
 
     def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Strings of n >= 1 draws z ~ p(z): tokens (n, L)."""
-        shape = (whole("n", n), self.config.latent_dim)
-        like = self.input_mean
-        check_generator(generator, like.device)
-        z = torch.randn(
-            shape, generator=generator, dtype=like.dtype, device=like.device
-        )
-        return self.write(z, generator=generator)
+        n = whole("n", n)
+        check_generator(generator, self.input_mean.device)
+        return self.write(self.prior.sample(n, generator), generator=generator)

@@ -126,7 +126,7 @@ live.register("estimates", host => {
     const many = Math.exp(forward), power = String(Math.round(forward / Math.LN10));
     const raised = [...power].map(digit => "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"[digit]).join("");
     say(`Means of ${state.draws * nPerColumn} estimates each: ${listed}; log p(x) = ${minus(logPx, 2)} nats.`
-      + ` Many fewer than ${many < 1e4 ? Math.ceil(many) : `10${raised}`} weights cannot do.`);
+      + ` It takes about ${many < 1e4 ? Math.ceil(many) : `10${raised}`} weights, or more.`);
     dots.redraw();
   }
   live.expose(host, state, { update, numbers, figures: [dots] });
