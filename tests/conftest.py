@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import contextmanager
 
@@ -31,6 +32,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def kills(request) -> int:
     return request.config.getoption("--kills")
+
+
+@pytest.fixture(scope="session")
+def without_sockets():
+    """A context in which whoever asks for a connection fails."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("there must be no connection")
+
+    @contextmanager
+    def offline():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(socket, "socket", refuse)
+            yield
+
+    return offline
 
 
 @pytest.fixture(autouse=True)

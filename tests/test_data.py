@@ -3,7 +3,6 @@
 import math
 import os
 import shutil
-import socket
 import tracemalloc
 import zlib
 from types import SimpleNamespace
@@ -23,15 +22,10 @@ DIGITS = {  # how often each occurs
 }
 
 
-def forbidden(*args, **kwargs):
-    raise AssertionError("there must be no connection")
-
-
 @pytest.fixture(scope="module")
-def mnist() -> dict[str, ImageSet]:
+def mnist(without_sockets) -> dict[str, ImageSet]:
     """Both splits, read with every socket forbidden."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "socket", forbidden)
+    with without_sockets():
         return {split: load_mnist(split) for split in DIGITS}
 
 

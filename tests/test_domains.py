@@ -31,8 +31,10 @@ from vae_lib import (
     molecules,
     objectives,
     plots,
+    sequences,
     steps,
     symbolic,
+    tokens,
     training,
 )
 from vae_lib.autoencoder import AutoEncoder
@@ -43,11 +45,12 @@ from vae_lib.models import VAE
 from vae_lib.recipes import Recipe
 
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(4,), n_pixels=6)
+STRINGS = sequences.SequenceConfig(2, 4, 3, n_tokens=3, length=3)
 MODULES = {
     *("distributions", "objectives", "configs", "models", "autoencoder", "data"),
     *("evaluation", "plots", "linear_gaussian", "symbolic", "steps", "compiled"),
     *("guards", "recipes", "training", "data_sets", "animals"),
-    "molecules",
+    *("molecules", "sequences", "tokens"),
 }
 PARTS = {  # no doors: train puts them together, of what it has checked
     *("steps.Epoch", "steps.TrainingHistory", "steps.bound_and_sums"),
@@ -57,7 +60,7 @@ PARTS = {  # no doors: train puts them together, of what it has checked
     "guards.is_out_of_memory",
     *("guards.NonFiniteLossError", "style.styled"),
     *("evaluation.ElboReport", "data.ImageSet", "data_sets.DataSet"),
-    "molecules.MoleculeSet",
+    *("molecules.MoleculeSet", "sequences.SequenceConfig.n_pixels"),
     *("data_sets.kinds_in_words", "configs.VAEConfig.picture"),
     *("autoencoder.AutoEncoder",),  # its constructor is that of VAE
 }
@@ -92,6 +95,10 @@ BAD_VALUES = [with_one(math.nan, rand(4, 6)), with_one(-math.inf, rand(4, 6))]
 BAD_PIXELS = [255 * rand(4, 6), rand(4, 6) - 0.5, 1.1 + rand(4, 6)]
 IMAGES = NO_IMAGES + BAD_VALUES + BAD_PIXELS
 OTHER_TYPE = [rand(4, 6).double(), rand(4, 6).half(), rand(4, 6).bfloat16()]
+ROWS = torch.tensor([[1, 2, 0], [1, 0, 0], [0, 0, 0], [2, 2, 0]])
+NO_ROWS_OF_TOKENS = [None, [[1, 0, 0]], ROWS.float(), ROWS.int(), ROWS[0], ROWS[:0]]
+NO_ROWS_OF_TOKENS += [ROWS[:, :2]]
+NO_STRINGS = [ROWS + 3, ROWS - 1, ROWS + 1, ROWS.flip(1)]
 NO_MODEL = [None, "mnist-2d", CONFIG, nn.Linear(6, 2), VAE]
 SHORT = [lambda: VAE(CONFIG).half(), lambda: VAE(CONFIG).bfloat16()]
 MIXED = [lambda: part_of_double(), lambda: VAE(CONFIG).to("meta")]
@@ -365,6 +372,79 @@ TABLE = {
                 ),
             ]
         },
+    ),
+    "tokens.check_tokens": (
+        tokens.check_tokens,
+        lambda: {"tokens": ROWS, "length": 3, "n_tokens": 3},
+        {
+            "tokens": NO_ROWS_OF_TOKENS + NO_STRINGS,
+            "length": [2, 4],
+            "n_tokens": [2],
+        },
+    ),
+    "tokens.categorical_log_prob": (
+        tokens.categorical_log_prob,
+        lambda: {"tokens": ROWS, "x_logits": rand(5, 4, 3, 3)},
+        {
+            "tokens": NO_ROWS_OF_TOKENS,
+            "x_logits": [*NO_FLOATS, rand(4, 3), rand(4, 2, 3), rand(3, 3, 3)],
+        },
+    ),
+    "sequences.SequenceConfig": (
+        sequences.SequenceConfig,
+        dict,
+        dict.fromkeys(("latent_dim", "hidden_dim", "embedding_dim", "length"), WHOLE)
+        | {"n_tokens": [*WHOLE, 1], "decoder": NO_NAME},
+    ),
+    "sequences.SequenceVAE": (
+        sequences.SequenceVAE,
+        lambda: {"config": STRINGS},
+        {"config": [None, 2, {}, asdict(STRINGS), CONFIG]},
+    ),
+    "sequences.SequenceVAE.check": (
+        lambda **given: sequences.SequenceVAE(STRINGS).check(**given),
+        lambda: {"x": ROWS},
+        {"x": NO_ROWS_OF_TOKENS + NO_STRINGS},
+    ),
+    "sequences.SequenceVAE.encode": (
+        lambda **given: sequences.SequenceVAE(STRINGS).encode(**given),
+        lambda: {"x": ROWS},
+        {"x": NO_ROWS_OF_TOKENS},
+    ),
+    "sequences.SequenceVAE.decode": (
+        lambda **given: sequences.SequenceVAE(STRINGS).decode(**given),
+        lambda: {"z": rand(5, 4, 2), "x": ROWS},
+        {
+            "z": [*NO_FLOATS, *ELSEWHERE, rand(4, 3), rand(3, 2), rand(2)]
+            + [rand(4, 2).double()],
+            "x": NO_ROWS_OF_TOKENS,
+        },
+    ),
+    "sequences.SequenceVAE.forward": (
+        lambda **given: sequences.SequenceVAE(STRINGS)(**given),
+        lambda: {"x": ROWS},
+        {
+            "x": NO_ROWS_OF_TOKENS,
+            "n_samples": WHOLE[1:],
+            "y": LABELS_OF_FOUR,
+            "eps": [*NO_FLOATS[1:], rand(4, 3), rand(3, 2), rand(4, 2).double()],
+            "generator": OTHER_GENERATOR,
+            "weights": SWITCH,
+        },
+    ),
+    "sequences.SequenceVAE.write": (
+        lambda **given: sequences.SequenceVAE(STRINGS).write(**given),
+        lambda: {"z": rand(4, 2)},
+        {
+            "z": [*NO_FLOATS, *ELSEWHERE, rand(4, 3), rand(0, 2), rand(2, 4, 2)],
+            "greedy": SWITCH,
+            "generator": OTHER_GENERATOR,
+        },
+    ),
+    "sequences.SequenceVAE.sample": (
+        lambda **given: sequences.SequenceVAE(STRINGS).sample(**given),
+        lambda: {"n": 2},
+        {"n": WHOLE, "generator": OTHER_GENERATOR},
     ),
     "data.binarize": (
         data.binarize,

@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import shutil
-import socket
 
 import pytest
 import torch
@@ -22,15 +21,10 @@ from vae_lib.molecules import (
 from vae_lib.tokens import END
 
 
-def forbidden(*args, **kwargs):
-    raise AssertionError("there must be no connection")
-
-
 @pytest.fixture(scope="module")
-def splits() -> dict[str, MoleculeSet]:
+def splits(without_sockets) -> dict[str, MoleculeSet]:
     """Both splits, read with every socket forbidden."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "socket", forbidden)
+    with without_sockets():
         return {split: load_molecules(split) for split in ("train", "test")}
 
 

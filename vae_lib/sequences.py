@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from vae_lib.distributions import gaussian_log_prob, reparameterize
-from vae_lib.domains import check_generator, check_switches, one_of, require, whole
+from vae_lib.domains import (
+    check_floats,
+    check_generator,
+    check_switches,
+    one_of,
+    require,
+    whole,
+)
 from vae_lib.latent import LatentVariableModel, VAEOutput
 from vae_lib.models import LOGVAR_BOUND
 from vae_lib.priors import PRIORS, Prior
@@ -44,15 +51,12 @@ class SequenceConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
-            sound = (
+            if name == "decoder":
                 one_of(name, value, DECODERS)
-                if name == "decoder"
-                else whole(name, value)
-            )
-            object.__setattr__(self, name, sound)  # the class is frozen
-        require(
-            self.n_tokens > 1, "n_tokens > 1, one of them the end token", self.n_tokens
-        )
+            else:  # the class is frozen
+                object.__setattr__(self, name, whole(name, value))
+        known = "n_tokens > 1, one of them the end token"
+        require(self.n_tokens > 1, known, self.n_tokens)
 
     @property
     def n_pixels(self) -> int:
@@ -80,12 +84,22 @@ class SequenceVAE(LatentVariableModel):
         check_tokens(x, self.config.length, self.config.n_tokens)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Parameters (mu, logvar) of q(z|x), each (B, J), from tokens x (B, L)."""
+        """Parameters (mu, logvar) of q(z|x), each (B, J), from tokens x (B, L).
+
+        Raises ValueError unless x are rows of int64; which ones, ``check`` asks.
+        """
+        self._check_rows(x)
         mu, raw_logvar = self.encoder(x).chunk(2, dim=-1)
         return mu, LOGVAR_BOUND * torch.tanh(raw_logvar / LOGVAR_BOUND)
 
     def decode(self, z: Tensor, x: Tensor) -> Tensor:
-        """Logits (..., B, L, V) of z (..., B, J), each told the tokens x before it."""
+        """Logits (..., B, L, V) of z (..., B, J), each told the tokens x before it.
+
+        Raises ValueError unless x are rows of int64, and z one code or more for each.
+        """
+        self._check_rows(x)
+        self._check_codes(z)
+        require(z.shape[-2] == len(x), f"codes (..., {len(x)}, J)", z)
         return self.decoder(z, x)
 
     def forward(
@@ -125,8 +139,11 @@ class SequenceVAE(LatentVariableModel):
         """Strings drawn from p(x|z), tokens (n, L) of codes z (n, J).
 
         greedy takes the likeliest token at each place instead, which is no draw. A row
-        that has no end token is no string of the alphabet: it was too long.
+        that has no end token is no string of the alphabet: it was too long. Raises
+        ValueError unless z is a matrix of floats that fits, and the others are sound.
         """
+        self._check_codes(z)
+        require(z.dim() == 2 and len(z) > 0, "codes (n, J), n >= 1", z)
         check_switches(greedy=greedy)
         check_generator(generator, z.device)
 
@@ -147,3 +164,17 @@ class SequenceVAE(LatentVariableModel):
         n = whole("n", n)
         check_generator(generator, self.input_mean.device)
         return self.write(self.prior.sample(n, generator), generator=generator)
+
+    def _check_rows(self, x: Tensor) -> None:
+        """Raise ValueError unless x (B, L) may be tokens: of their values nothing."""
+        expected = f"tokens (B, {self.config.length}) of int64, B >= 1"
+        sort = isinstance(x, Tensor) and x.dtype == torch.int64 and x.dim() == 2
+        require(sort and x.shape[1] == self.config.length and len(x) > 0, expected, x)
+
+    def _check_codes(self, z: Tensor) -> None:
+        """Raise ValueError unless z (..., B, J) are floats of the model's type."""
+        width, dtype = self.config.latent_dim, self.input_mean.dtype
+        expected = f"codes (..., B, {width}) of {dtype}"
+        check_floats(expected, z, self.input_mean)
+        fits = z.dim() > 1 and z.shape[-1] == width and z.dtype == dtype
+        require(fits, expected, z)
