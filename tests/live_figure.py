@@ -15,11 +15,11 @@ FRAMES = """host => Array.from({length: 30}, () => {
     return performance.now() - start;
 })"""
 
-SWITCH = """theme => {
-    Object.assign(document.documentElement.dataset, { theme, mode: theme });
-    return new Promise(done =>
-        requestAnimationFrame(() => requestAnimationFrame(done)));
-}"""
+DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+SWITCH = f"""theme => {{
+    Object.assign(document.documentElement.dataset, {{ theme, mode: theme }});
+    return {DRAWN};
+}}"""
 
 
 class LiveFigure:
@@ -86,6 +86,11 @@ class LiveFigure:
             "(host, values) => { host.live.set(values); return host.live.numbers(); }",
             values,
         )
+
+    def picture(self, index: int = 0) -> str:
+        """What a canvas shows once all that was asked for is drawn."""
+        self.page.evaluate(DRAWN)
+        return self.canvas(index).evaluate("canvas => canvas.toDataURL()")
 
     def control(self, label: str):
         """The slider, number or selection with this label."""

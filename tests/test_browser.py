@@ -15,6 +15,7 @@ import pytest
 from barriers import barriers
 from built_site import PAGES, SITE, anchors
 from conftest import ALARMS
+from live_figure import DRAWN
 from playwright.sync_api import expect
 from pypdf import PdfReader
 
@@ -26,7 +27,6 @@ pytestmark = pytest.mark.book
 ALL_PAGES = [*PAGES, SITE / "search.html", *SITE.glob("404.html")]
 WIDTHS = (1300, 375, 320)
 UNFOLD = "document.querySelectorAll('.fold').forEach(fold => { fold.open = true; })"
-DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # The theme gives what scrolls a tab stop 0.3 s after the window has a new width.
 SETTLED = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 400)))"
 

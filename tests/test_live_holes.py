@@ -288,11 +288,8 @@ def test_magnified_planes_keep_their_points_in_sight(holes):
 
 
 def test_classes_are_shown_and_hidden_in_both_planes(holes):
-    picture = "canvas => canvas.toDataURL()"
-
     def pictures():
-        holes.page.wait_for_timeout(100)
-        return [holes.canvas(index).evaluate(picture) for index in PLANES.values()]
+        return [holes.picture(index) for index in PLANES.values()]
 
     everything = pictures()
     one = holes.body.get_by_role("button", name="1: ")

@@ -243,15 +243,13 @@ def test_networks_and_drawing_take_less_than_a_frame(name, shared):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_classes_are_shown_and_hidden(name, shared):
     figure = shared(name)
-    plane = figure.canvas(0 if name == EXPLORER else 1)
-    picture = "canvas => canvas.toDataURL()"
+    plane = 0 if name == EXPLORER else 1
 
     def press(label):
         figure.body.get_by_role("button", name=label).click()
-        figure.page.wait_for_timeout(100)
-        return plane.evaluate(picture)
+        return figure.picture(plane)
 
-    everything = plane.evaluate(picture)
+    everything = figure.picture(plane)
     seven = figure.body.get_by_role("button", name="7: ")
     assert seven.get_attribute("aria-pressed") == "true"
     without = press("7: ")
