@@ -8,7 +8,7 @@ import re
 import pypdfium2
 import pytest
 from bs4 import BeautifulSoup
-from built_site import PAGES, SITE
+from built_site import PAGES, SITE, search_results
 from playwright.sync_api import expect
 
 from tools.site.browser import MATHS_IS_SET, wait_until
@@ -124,7 +124,7 @@ def test_a_search_opens_what_holds_its_words(page):
     inside = {word for fold in folds for word in re.findall("[a-z]+", fold.get_text())}
     word = max(inside - set(re.findall("[a-z]+", article.get_text())), key=len)
     page.goto((SITE / "search.html").as_uri() + f"?q={word}")
-    page.locator(f"#search-results a[href*='{FILE.name}']").first.click()
+    search_results(page).and_(page.locator(f"[href*='{FILE.name}']")).first.click()
     page.wait_for_url(f"**/{FILE.name}*")
     wait_until(page, MATHS_IS_SET)  # words are marked once all scripts have come
     found = page.locator(".fold .highlighted").first
