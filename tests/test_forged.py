@@ -170,6 +170,7 @@ def try_all(folder: Path) -> dict:
     before = None
     for number in range(-20, MUTATIONS):
         forged = content if number < 0 else mutated(content, chance)
+        path.unlink()  # to write over a file waits for the disk, 5 ms each time
         path.write_bytes(forged)
         if number == 0:
             before = peak_memory()
