@@ -86,6 +86,8 @@ def live_figures(tab: Tab) -> dict[str, list]:
     tab = tab.context.browser.new_page(
         device_scale_factor=3, viewport={"width": 640, "height": 900}
     )
+    # No canvas holds a formula, and those of the text are set in the single page.
+    tab.route("**/mathjax/**", lambda request: request.abort())
     for page in pages():
         path = SITE / f"{page.name}.html"
         if 'class="live ' not in path.read_text("utf-8"):
