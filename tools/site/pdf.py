@@ -3,20 +3,21 @@
     python -m tools.site.pdf     from _build/html, into _build/vae-book.pdf
 
 The live figures stand still on paper, as they are when a reader comes to them.
-Chromium sets the formulas and prints three times: to see which articles end on a page
-of a few lines, which are then set tighter; to see where all start then; and for good,
-with these page numbers in the table of contents and with an outline and tags, which
-take as long again as the pages do.
+Chromium sets the formulas and prints the articles, a few at a time, to see how long
+each is and which end on a page of a few lines. These are set tighter and printed anew.
+With the page numbers that follow from all lengths in the table of contents, and with an
+outline and tags, the book is then printed for good.
 """
 
 import argparse
 import sys
 from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import sync_playwright
-from pypdf import PdfReader
+from pypdf import PageObject, PdfReader
 
 from tools.book import BUILD, SITE, pages
 from tools.site import browser, single_page
@@ -27,6 +28,7 @@ SINGLE = BUILD / "vae-book.html"
 A4 = {"prefer_css_page_size": True}  # book/_static/print.css has the size and margins
 TEXT_WIDTH = round((210 - 2 * 23) / 25.4 * 96)  # CSS pixels between those margins
 FEW_LINES = 8  # that an article's last page should not be left with
+AT_A_TIME = 8  # articles: Chromium needs more time for a page the more there are
 
 # Formulas and tables that are wider than the page are set smaller until they fit.
 FIT = """() => {
@@ -74,6 +76,15 @@ TIGHTEN = """names => {
   for (const name of names) document.getElementById(name).classList.add("tight");
 }"""
 
+SHOW_ALONE = """names => {
+  for (const article of document.querySelectorAll("article"))
+    article.hidden = !names.includes(article.id);
+}"""
+
+SHOW_ALL = """() => {
+  for (const article of document.querySelectorAll("article")) article.hidden = false;
+}"""
+
 NUMBER = """pages => {
   for (const link of document.querySelectorAll("nav a"))
     link.lastChild.textContent = pages[link.getAttribute("href").slice(1)] + 1;
@@ -116,37 +127,52 @@ def set_type(tab: Tab, path: Path) -> None:
     tab.evaluate(KEEP)
 
 
-def starts(book: PdfReader) -> dict[str, int]:
+def starts(book: PdfReader, names: list[str] | None = None) -> dict[str, int]:
     """The page, counted from 0, on which each article starts."""
     places = book.named_destinations
     return {
-        page.name: book.get_destination_page_number(places[f"/{page.name}"])
-        for page in pages()
+        name: book.get_destination_page_number(places[f"/{name}"])
+        for name in names or [page.name for page in pages()]
     }
 
 
-def ends_badly(book: PdfReader) -> list[str]:
-    """The articles that leave a few lines for their last page."""
-    first = starts(book)
-    last = [*(start - 1 for start in list(first.values())[1:]), len(book.pages) - 1]
-    return [
-        name
-        for name, start, end in zip(first, first.values(), last, strict=True)
-        if end > start and len(book.pages[end].extract_text().split("\n")) < FEW_LINES
-    ]
+def draft(tab: Tab, names: list[str]) -> dict[str, list[PageObject]]:
+    """The pages of each of these articles, printed without the others."""
+    found = {}
+    for first in range(0, len(names), AT_A_TIME):
+        some = names[first : first + AT_A_TIME]
+        tab.evaluate(SHOW_ALONE, some)
+        book = PdfReader(BytesIO(tab.pdf(**A4)))
+        begin = [*starts(book, some).values(), len(book.pages)]
+        for name, start, end in zip(some, begin, begin[1:], strict=False):
+            found[name] = book.pages[start:end]
+    tab.evaluate(SHOW_ALL)
+    return found
+
+
+def ends_badly(article: list[PageObject]) -> bool:
+    """Whether an article leaves a few lines for its last page."""
+    return len(article) > 1 and (
+        len(article[-1].extract_text().split("\n")) < FEW_LINES
+    )
 
 
 def print_book(tab: Tab) -> bytes:
     """The PDF of the single page that the tab shows."""
-    tab.evaluate(TIGHTEN, ends_badly(PdfReader(BytesIO(tab.pdf(**A4)))))
-    pages = starts(PdfReader(BytesIO(tab.pdf(**A4))))
-    while True:
-        tab.evaluate(NUMBER, pages)
+    drafts = draft(tab, [page.name for page in pages()])
+    badly = [name for name, article in drafts.items() if ends_badly(article)]
+    tab.evaluate(TIGHTEN, badly)
+    drafts |= draft(tab, badly)
+    before = next(iter(drafts.values()))[0].page_number  # pages: title, contents
+    lengths = map(len, drafts.values())
+    found = dict(zip(drafts, accumulate(lengths, initial=before), strict=False))
+    numbers = None
+    while found != numbers:  # again if the numbers made a line of the contents too long
+        numbers = found
+        tab.evaluate(NUMBER, numbers)
         content = tab.pdf(**A4, outline=True, tagged=True)
         found = starts(PdfReader(BytesIO(content)))
-        if found == pages:
-            return content
-        pages = found  # the numbers made a line of the contents too long
+    return content
 
 
 def main() -> None:
