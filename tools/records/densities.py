@@ -3,7 +3,7 @@
 An auto-encoder and a VAE of the same layers, for three seeds. First: codes are drawn
 from N(0, I) and from Gaussian mixtures that were fitted to training codes. Second: both
 learn from few digits, for as many steps, and rebuild test digits; so do both with
-fewer steps, and an auto-encoder with noise in its input.
+fewer steps, and an auto-encoder with noise in its input, or with both remedies.
 """
 
 import math
@@ -24,6 +24,7 @@ RECIPE = Recipe(
 )
 N_COMPONENTS = (1, 10, 50)
 FEW, FEWER_STEPS, NOISE_LEVELS = (500, 2000), (98, 196, 392), (0.3, 0.5)
+BETWEEN = 0.4  # of these levels, for the auto-encoder that is stopped as well
 KINDS = {"auto-encoder": AutoEncoder, "VAE": VAE}
 
 
@@ -81,7 +82,7 @@ def few_digits() -> list[dict]:
         for seed in SEEDS:
             for name, kind in KINDS.items():
                 results.append(judged(name, kind, parts, seed, n_steps))
-    return results + remedies(digits, test, n_steps)
+    return results + remedies(digits, test, n_steps) + both_remedies(digits, test)
 
 
 def remedies(digits: Tensor, test: Tensor, n_steps: int) -> list[dict]:
@@ -95,17 +96,28 @@ def remedies(digits: Tensor, test: Tensor, n_steps: int) -> list[dict]:
     ]
     noisy = "auto-encoder, noisy input"
     ways.append([(noisy, Denoiser, n_steps, level) for level in NOISE_LEVELS])
+    return [row for n in FEW for row in kept(ways, n, digits, test)]
+
+
+def both_remedies(digits: Tensor, test: Tensor) -> list[dict]:
+    """With the fewest digits: noisy inputs of one level, and fewer steps at once."""
+    name = "auto-encoder, noisy and stopped"
+    way = [(name, Denoiser, steps, BETWEEN) for steps in FEWER_STEPS]
+    return kept([way], FEW[0], digits, test)
+
+
+def kept(ways: list[list[tuple]], n: int, digits: Tensor, test: Tensor) -> list[dict]:
+    """Of each way and seed, with n digits, the run that is best for held-out digits."""
+    parts = {"learned": digits[:n], "held out": digits[-10_000:], "test": test}
     results = []
-    for n in FEW:
-        parts = {"learned": digits[:n], "held out": digits[-10_000:], "test": test}
-        for seed in SEEDS:
-            for remedy in ways:
-                tried = [
-                    judged(name, kind, parts, seed, steps, level)
-                    for name, kind, steps, level in remedy
-                ]
-                best = min(tried, key=lambda row: row["held out"])
-                results.append(best | {"tried": [row["held out"] for row in tried]})
+    for seed in SEEDS:
+        for remedy in ways:
+            tried = [
+                judged(name, kind, parts, seed, steps, level)
+                for name, kind, steps, level in remedy
+            ]
+            best = min(tried, key=lambda row: row["held out"])
+            results.append(best | {"tried": [row["held out"] for row in tried]})
     return results
 
 
