@@ -69,6 +69,23 @@ def test_the_parts_are_not_negative_and_add_up(model, x):
     assert found["log_p_x"]["mean"] == pytest.approx(log_p_x.item(), abs=1e-3)
 
 
+def test_digits_drawn_at_random_are_judged_like_the_first(model, monkeypatch):
+    monkeypatch.setattr(gap, "N_DRAWN", 5)
+    monkeypatch.setattr(gap, "AT_ONCE", 2)
+    digits = {part: torch.rand(7, 6) for part in ("test", "train")}
+    rows = gap.on_random_digits(model, digits)
+    draws = torch.Generator().manual_seed(0)
+    for row, (part, images) in zip(rows, digits.items(), strict=True):
+        drawn = images[torch.randperm(7, generator=draws)[:5]]
+        found = gap.parts_of(model, drawn)
+        assert (row["run"], row["digits"]) == (part, 5)
+        assert row["amortisation"]["mean"] == pytest.approx(
+            found["amortisation"].mean().item(), abs=2e-3
+        )
+        best = found["log_p_x"] - found["approximation"]
+        assert row["best"]["mean"] == pytest.approx(best.mean().item(), abs=2e-3)
+
+
 def test_an_error_is_that_of_the_mean():
     found = gap.summary(torch.tensor([1.0, 2.0, 3.0, 6.0]))
     assert found == {"mean": 3.0, "error": 1.08, "median": 2.0, "largest": 6.0}
