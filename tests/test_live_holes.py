@@ -150,13 +150,26 @@ def test_tool_writes_the_codes_and_the_decoder_of_its_auto_encoder(tmp_path):
 
 
 @cache
-def fifths(key: str) -> list[float]:
-    """Shares on an even grid, from the fifth nearest to codes to the farthest one."""
+def even_grid(key: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Points of the square, distances to the nearest code, shares of one kind."""
     ticks = EDGES[key] * (2 * (torch.arange(80) + 0.5) / 80 - 1)
     grid = torch.cartesian_prod(ticks, ticks)
-    share = share_of_one_kind(draw(key, grid))
-    order = torch.cdist(grid, codes(key)[0]).amin(1).argsort()
-    return [share[part].mean().item() for part in order.split(1280)]
+    distance = torch.cdist(grid, codes(key)[0]).amin(1)
+    return grid, distance, share_of_one_kind(draw(key, grid))
+
+
+def fifths(distance: Tensor, share: Tensor) -> list[float]:
+    """Shares from the fifth nearest to codes to the farthest one."""
+    return [share[part].mean().item() for part in distance.argsort().chunk(5)]
+
+
+def has_codes_around(key: str, n_directions: int) -> Tensor:
+    """Which points of the grid have codes in each of so many equal sectors."""
+    away = codes(key)[0] - even_grid(key)[0][:, None]
+    turn = torch.atan2(away[..., 1], away[..., 0]) / (2 * math.pi) + 0.5
+    sector = (n_directions * turn).long().clamp(max=n_directions - 1)
+    found = [(sector == which).any(1) for which in range(n_directions)]
+    return torch.stack(found).all(0)
 
 
 @cache
@@ -174,14 +187,35 @@ def test_holes_and_lines_cost_what_the_page_says():
     says(
         "it is # for test digits", share_of_one_kind(draw("ae", codes("ae")[0])).mean()
     )
-    near, *_, far = fifths("ae")
+    near, *_, far = fifths(*even_grid("ae")[1:])
     says("nearest to codes has #", near)
     says("farthest from them #", far)
-    of_vae = fifths("vae")
-    says("have between # and #,", min(of_vae), max(of_vae))
+    assert near > far + 0.15
     says("a share of # by", worst_on_the_way("ae"))
     says("and of # by the VAE", worst_on_the_way("vae"))
-    assert near > far + 0.15 and abs(of_vae[0] - of_vae[-1]) < 0.03
+
+
+def test_both_pay_for_holes_inside_their_clouds_and_the_auto_encoders_are_wider():
+    """However many directions are asked for: the holes by the size of the cloud."""
+    said, wide = [], []
+    for n_directions in (4, 6, 8, 12):
+        widths = []
+        for key in EDGES:
+            _, distance, share = even_grid(key)
+            inside = has_codes_around(key, n_directions)
+            near, *_, far = fifths(distance[inside], share[inside])
+            assert near > far + 0.03
+            said += [near, far] if n_directions == 8 else []
+            cloud = codes(key)[0] - codes(key)[0].mean(0)
+            radius = cloud.square().sum(1).mean().sqrt()
+            widths.append(distance[inside].quantile(0.9) / radius)
+        assert widths[0] > 2 * widths[1]
+        wide = widths if n_directions == 8 else wide
+    says = prose.says(PAGE.stem)
+    says("fifth has # and the farthest #", *said[:2])
+    says("farthest #; for the VAE # and #", *said[1:])
+    says("codes than # times the radius", wide[0])
+    says("for the VAE than # times", wide[1])
 
 
 def test_both_planes_rebuild_equally_well():
