@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Bernoulli, MultivariateNormal, Normal, kl_divergence
 from torch.testing import assert_close
 
+from vae_lib.animals import load_animals
 from vae_lib.checkpoints import load_pretrained
 from vae_lib.data import load_mnist
 from vae_lib.distributions import gaussian_kl
@@ -252,6 +253,26 @@ def test_empty_code_is_unstable_just_below_the_largest_eigenvalue(grey):
         assert gain(grey, direction, 1.02 * kappa[-1].item(), 1e-3) < 0
 
 
+def kappas(images: Tensor, more: float = 0.0) -> Tensor:
+    """Eigenvalues of G^(-1/2) S G^(-1/2), on the pixels that are lit somewhere."""
+    mean = (images.double().sum(0) + more) / (len(images) + 2 * more)
+    lit = mean > 0
+    scale = (mean * (1 - mean))[lit].rsqrt()
+    S = torch.cov(images.double().T, correction=0)[lit][:, lit]
+    return torch.linalg.eigvalsh(scale[:, None] * S * scale)
+
+
+def test_the_page_counts_the_directions_of_the_digits_as_they_are():
+    digits, animals = load_mnist("train").images, load_animals("train").images
+    exact, counted_more = kappas(digits), kappas(digits, more=1.0)
+    says("$\\kappa_1 = #$, and", exact.max())
+    says("and # eigenvalues of $G^{-1/2}", int((exact > 1).sum()))
+    says("of the digits; # are left", len(exact))
+    says("but only # eigenvalues above 1", int((counted_more > 1).sum()))
+    assert abs(counted_more.max() - exact.max()) < 0.05
+    says("exceed 1, and $\\kappa_1 = #$", kappas(animals).max())
+
+
 def test_best_empty_code_draws_the_mean_image(grey):
     mean = grey.mean(0)
     best = Bernoulli(mean, validate_args=False).log_prob(grey).sum(1).mean()
@@ -336,10 +357,7 @@ def test_a_network_collapses_with_other_seeds_than_the_notebooks_too(seed):
     torch.set_default_dtype(torch.float32)
     digits = load_mnist("train").images
     learned, held_out = digits[:20_000], digits[-10_000:]
-    lit = (digits.double().sum(0) + 1) / (len(digits) + 2)
-    scale = (lit * (1 - lit)).rsqrt()
-    S = torch.cov(digits.T.double(), correction=0)
-    kappa = torch.linalg.eigvalsh(scale[:, None] * S * scale)[-1].item()
+    kappa = kappas(digits)[-1].item()
 
     def trained(beta: float, **network) -> tuple[float, int]:
         torch.manual_seed(seed)
