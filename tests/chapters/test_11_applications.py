@@ -31,6 +31,7 @@ PAGE = BOOK / "11-applications.md"
 RUNS = load_record("uses")["runs"]
 RIVALS = load_record("rivals")
 LEVELS = ("0.1", "0.25", "0.5", "1.0")
+CODES = "PCA", "auto-encoder", "VAE"
 SEEN = torch.tensor([True, False, True, True, False])
 
 
@@ -721,6 +722,22 @@ def test_what_one_run_gives_is_what_the_notebook_printed():
     (off, _), (less, ess) = printed_after("encoder"), printed_after("prior")
     says("posterior mean of $z$ by # on", off)
     says("one of about #, and miss it by #", ess, less)
+    one, mean, *_ = printed_after("auto-encoder")  # the hole, by one code and by many
+    (found,) = re.findall(r"without a prior: ([\d.]+), ([\d.]+) d", notebook_text())
+    without, best = map(float, found)
+    says("best code has #, its most", without)
+    says("the mixture, #, and the", one)
+    says("the mean over draws #. What", mean)
+    rows = {
+        s: [printed_after(f"{name}, {s}") for name in ("auto-encoder", "VAE")]
+        for s in ("0.1", "0.25", "1.0")
+    }
+    weak = rows["0.1"], rows["0.25"]
+    says("by # and # decibels for the", *(-row[0][2] for row in weak))
+    says("mixture and by # and # for", *(-row[1][2] for row in weak))
+    says("by # ± # and # ± #. There", *rows["1.0"][0][2:4], *rows["1.0"][1][2:4])
+    says("code has # with the mixture", rows["1.0"][0][0])
+    says("without a prior #: most is", best)
 
 
 def test_clipped_noise_has_the_decibels_of_the_exercise():
@@ -761,3 +778,111 @@ def test_what_the_animals_say_against_the_digits_is_in_the_record():
         assert abs(seed["auto-encoder, Gaussian, and pixel"][0]) < 0.05
     level = mean("animals", "restored", "1.0", "mean", "VAE, N(0, I)")
     says("$1$, with # decibels each", level)
+
+
+def test_the_list_of_what_is_different_for_animals_is_in_the_record():
+    def leads(ahead: str, behind: str, part: int) -> list[float]:
+        rows = of_seeds("animals", "named")
+        return [row[ahead][part] - row[behind][part] for row in rows]
+
+    for part in (0, 1):  # by the probe and by neighbours
+        for name in CODES:
+            assert min(leads("pixels, 5000", f"{name}, 5000", part)) > 0
+    for n, signs in ((1000, [-1, -1, 1]), (5000, [-1, -1, 0])):
+        found = leads(f"VAE, {n}", f"auto-encoder, {n}", 0)
+        assert [(x > 0) - (x < 0) for x in found] == signs
+    for name in ("auto-encoder", "VAE"):
+        assert min(leads("PCA, plane, 5000", f"{name}, plane, 5000", 0)) > 0
+    says("each seed, with # %", mean("animals", "named", "PCA, plane, 5000"))
+
+    def hole(name: str) -> float:
+        return mean("animals", "filled", "mean", name)
+
+    says("the VAE has #, where the", hole("VAE, fed"))
+    says("where the mean image has #;", hole("mean image"))
+    best = hole("auto-encoder, no prior")
+    assert hole("VAE, fed") < best
+    says("best code, #. And that code", best)
+    says("that code is # better than", hole("auto-encoder, fed") - best)
+
+    def noise(s: str, name: str) -> float:
+        return mean("animals", "restored", s, "mean", name)
+
+    says("best code has # decibels and", noise("0.5", "auto-encoder, no prior"))
+    says("posterior mean, with #. With", noise("0.5", "VAE, N(0, I)"))
+    for row in of_seeds("animals", "restored", "0.5", "mean"):
+        assert row["auto-encoder, no prior"][0] > row["VAE, N(0, I)"][0]
+        assert row["VAE, fed"][0] > row["PCA, fed"][0] > row["auto-encoder, fed"][0]
+    lead = [
+        noise(s, "auto-encoder, Gaussian")
+        - max(noise(s, f"VAE, N(0, I){end}") for end in ("", ", and pixel"))
+        for s in ("0.1", "0.25")
+    ]
+    says("auto-encoder is # behind the better of", -lead[0])
+    says("at $0.1$ and # ahead at $0.25$", lead[1])
+    special = mean("animals", "restored", "0.25", "difference", "specialist")
+    says("specialist is # behind", -special)
+
+    def areas(*names: str) -> set[float]:
+        rows = of_seeds("animals", *names)
+        return {round(area, 2) for row in rows for area, _ in row.values()}
+
+    assert areas("anomalies", "mirrored") == set(says("each score has # or #."))
+    names, score = ("anomalies", "half the size"), "VAE, -log p + background"
+    says("found with # only", mean("animals", *names, score))
+    unseen = [mean("animals", "unseen", "6", s) for s in ("VAE, -log p", score)]
+    says("giraffes fall from # to #", *unseen)
+
+
+def test_who_is_ahead_in_the_plane_by_the_probe_is_not_settled():
+    def leads(rows: list[dict]) -> list[float]:
+        names = "VAE, plane, 5000", "auto-encoder, plane, 5000"
+        pairs = [[row["named"][name][0] for name in names] for row in rows]
+        return [round(vae - ae, 2) for vae, ae in pairs]
+
+    more = load_record("uses")["more planes"]
+    assert [row["seed"] for row in more] == [3, 4, 5, 6]
+    three = leads([row for row in RUNS if row["run"] == "digits, longer"])
+    says("then by #, # and # points", *three)
+    ahead, behind = leads(more)[:2], leads(more)[2:]
+    says("ahead by # and # for two", *ahead)
+    says("behind by # and # for two", *(-lead for lead in behind))
+    assert min(three + ahead) > 0 > max(behind)
+    share = more[0]["named"]["VAE, plane, 5000"][0] / 100
+    says("a standard error of #.", 100 * (share * (1 - share) / 10_000) ** 0.5)
+
+
+def test_not_all_that_is_ahead_in_noise_needs_more_than_the_vae():
+    untrained = RIVALS["untrained"]
+    wiener = [untrained[s]["Wiener filter"][0] for s in ("0.1", "0.25")]
+    answers = "VAE, N(0, I)", "VAE, N(0, I), and pixel"
+    vae = [
+        max(mean("digits", "restored", s, "mean", name) for name in answers)
+        for s in ("0.1", "0.25")
+    ]
+    says("with # and # decibels against # and #", *wiener, *vae)
+    assert wiener[0] > vae[0] and wiener[1] > vae[1]
+    for row in of_seeds("digits", "restored", "0.1", "mean"):
+        noisy, _ = row["nothing"]
+        coded = [name for name in row if name != "nothing"]
+        assert noisy > max(row[name][0] for name in coded)
+    says("noisy image, with #, is", noisy)
+    names = "digits, longer", "restored", "0.25", "mean"
+    pca, ae = (mean(*names, f"{name}, fed") for name in CODES[:2])
+    says("with # against #).", ae, pca)
+    assert ae < pca
+
+
+def test_what_a_code_saves_of_the_errors_is_what_the_first_notebook_says():
+    cells = nbformat.read(notebooks_of(PAGE.stem)[0], 4).cells
+    says = prose.in_text("\n".join(cell.source for cell in cells), "notebook")
+    saved = []
+    for n in (100, 1000, 5000):
+        wrong = [
+            100 - mean("digits", "named", f"{name}, {n}", part=1)
+            for name in ("pixels", "auto-encoder")
+        ]
+        saved.append(1 - wrong[1] / wrong[0])
+    assert saved[0] == pytest.approx(1 / 4, abs=0.01)
+    assert saved[1] == pytest.approx(1 / 3, abs=0.01)
+    says("1,000 and # % with 5,000", 100 * saved[2])

@@ -177,7 +177,9 @@ OTHERS = {
     "gap": lambda: write_record("gap", gap.run()),
     "bits": lambda: write_record("bits", {"runs": bits.run()}),
     "uses": lambda: write_record(
-        "uses", {"runs": uses.run(), "more holes": uses.more_holes()}
+        "uses",
+        {"runs": uses.run(), "more holes": uses.more_holes()}
+        | {"more planes": uses.more_planes()},
     ),
     "rivals": lambda: write_record("rivals", rivals.run()),
 }
