@@ -30,7 +30,7 @@ IMPORTS = {
     "guards": {"domains"},
     "distributions": {"domains"},
     "symbolic": {"domains"},
-    "objectives": {"domains"},
+    "objectives": {"distributions", "domains"},
     "linear_gaussian": {"distributions", "domains"},
     "records": {"files"},
     "data": {"domains", "files", "guards"},
@@ -40,13 +40,15 @@ IMPORTS = {
     "molecules": {"bundled", "domains", "guards", "tokens"},
     "image_arrays": {"data", "domains", "files"},
     "image_folders": {"data", "domains", "files", "image_arrays"},
-    "data_sets": {
-        *("animals", "arguments", "data", "domains", "image_arrays", "image_folders"),
-    },
     "likelihoods": {"data", "distributions"},
     "networks": set(),
     "priors": {"distributions"},
-    "configs": {"data", "domains", "likelihoods", "networks", "priors"},
+    "writers": {"distributions", "tokens"},
+    "configs": {"data", "domains", "likelihoods", "networks", "priors", "writers"},
+    "data_sets": {
+        *("animals", "arguments", "configs", "data", "domains", "image_arrays"),
+        *("image_folders", "molecules"),
+    },
     "recipes": {"data", "domains"},
     "latent": {"configs", "domains"},
     "models": {
@@ -54,12 +56,11 @@ IMPORTS = {
         "priors",
     },
     "autoencoder": {"domains", "models"},
-    "writers": {"tokens"},
     "sequences": {
-        *("distributions", "domains", "latent", "models", "priors", "tokens"),
-        "writers",
+        *("configs", "distributions", "domains", "latent", "models", "priors"),
+        *("tokens", "writers"),
     },
-    "doors": {"data", "domains", "latent", "recipes"},
+    "doors": {"data", "domains", "latent", "priors", "recipes"},
     "evaluation": {
         *("domains", "doors", "latent", "likelihoods", "models", "objectives"),
     },
@@ -70,37 +71,43 @@ IMPORTS = {
         *("latent", "recipes", "steps", "threads"),
     },
     "containers": {"files"},
-    "kinds": {"autoencoder", "containers", "files", "guards", "latent", "models"},
+    "kinds": {
+        *("autoencoder", "containers", "files", "guards", "latent", "models"),
+        "sequences",
+    },
     "checkpoints": {
-        *("containers", "files", "guards", "kinds", "latent", "models", "recipes"),
+        *("configs", "containers", "files", "guards", "kinds", "latent", "recipes"),
     },
     "states": {
         *("checkpoints", "guards", "latent", "models", "recipes", "steps", "training"),
     },
-    "sources": {"data_sets", "domains", "models"},
+    "sources": {"data_sets", "domains", "kinds", "latent"},
     "plans": {
-        *("checkpoints", "domains", "files", "guards", "likelihoods", "models"),
-        *("recipes", "sources", "states"),
+        *("checkpoints", "domains", "files", "guards", "kinds", "latent", "recipes"),
+        *("sources", "states"),
     },
     "runs": {
-        *("checkpoints", "distributed", "files", "guards", "latent", "models"),
+        *("checkpoints", "distributed", "files", "guards", "kinds", "latent"),
         *("plans", "recipes", "states", "training"),
     },
     "style": set(),
     "tiles": {"domains"},
     "drawable": {"domains"},
     "plots": {"data", "domains", "drawable", "style", "tiles"},
-    "export": {"files", "guards", "models"},
-    "options": {"arguments", "checkpoints", "data_sets", "export", "models", "recipes"},
-    "presets": {
-        *("checkpoints", "data", "data_sets", "guards", "models", "options", "plans"),
-        *("recipes", "sources"),
+    "export": {"files", "guards", "latent", "models"},
+    "options": {
+        *("arguments", "checkpoints", "data_sets", "export", "models", "recipes"),
+        "writers",
     },
-    "results": {"files", "guards", "models", "plots"},
+    "presets": {
+        *("checkpoints", "configs", "data", "data_sets", "guards", "latent"),
+        *("networks", "options", "plans", "recipes", "sources"),
+    },
+    "results": {"files", "guards", "molecules", "plots", "sequences"},
     "__main__": {
         *("arguments", "autoencoder", "checkpoints", "console", "data_sets"),
-        *("distributed", "evaluation", "export", "files", "guards", "image_arrays"),
-        *("models", "options", "presets", "recipes", "results", "runs", "sources"),
+        *("distributed", "evaluation", "export", "files", "guards", "latent"),
+        *("options", "presets", "recipes", "results", "runs", "sequences", "sources"),
     },
 }
 # The rooms of the tools, and those that each may enter, again from the ground up.

@@ -16,6 +16,7 @@ from tools import configure as configure_tool
 from tools import notebooks as notebook_tool
 from tools.book import NOTEBOOKS, ROOT, STATIC
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
+from vae_lib.configs import SequenceConfig
 from vae_lib.recipes import from_file
 
 pytestmark = pytest.mark.book
@@ -136,10 +137,15 @@ def test_terms_of_the_glossary_are_used_and_defined_once():
 def test_index_quotes_the_recorded_result(name):
     page, record = text("book/index.md"), load_pretrained(name).record
     (row,) = (line for line in page.splitlines() if f"(`{name}`)" in line)
-    layers = ", ".join(map(str, PRETRAINED[name].config.hidden_dims))
-    assert f"hidden layers of {layers}, {record['recipe']['epochs']} epochs" in row
-    bits = from_file(record["recipe"]).binarization == "sample"
-    assert ("one draw of bits" in row) == bits and ("grey pixels" in row) != bits
+    config, epochs = PRETRAINED[name].config, record["recipe"]["epochs"]
+    if isinstance(config, SequenceConfig):
+        assert f"{config.latent_dim} latent dimensions" in row
+        assert f"state of {config.hidden_dim}, {epochs} epochs" in row
+    else:
+        layers = ", ".join(map(str, config.hidden_dims))
+        assert f"hidden layers of {layers}, {epochs} epochs" in row
+        bits = from_file(record["recipe"]).binarization == "sample"
+        assert ("one draw of bits" in row) == bits and ("grey pixels" in row) != bits
     assert f"{record['test_elbo']:.2f} nats".replace("-", "−") in row
 
 

@@ -13,7 +13,7 @@ from vae_lib import checkpoints, containers, recipes
 from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import PRETRAINED, CheckpointError, load, load_pretrained, save
 from vae_lib.containers import pack
-from vae_lib.data import load_mnist
+from vae_lib.data_sets import DATA_SETS, usual_for
 from vae_lib.evaluation import evaluate_elbo
 from vae_lib.models import VAE, VAEConfig
 
@@ -90,7 +90,7 @@ def test_each_class_comes_back_as_itself_or_is_refused(path, refuses):
     for own in (Own, Tied):
         model = own(TINY)
         save(path, model)
-        with refuses(CheckpointError, f"VAE or AutoEncoder, got '{own.__name__}'"):
+        with refuses(CheckpointError, f"SequenceVAE, got '{own.__name__}'"):
             load(path)
         found = load(path, cls=own)
         assert type(found) is own
@@ -198,6 +198,7 @@ def test_a_shipped_model_is_small_and_as_good_as_its_record_says(name):
     assert model.config == PRETRAINED[name].config
     recipe = PRETRAINED[name].recipe
     assert recipes.from_file(model.record["recipe"]) == recipe
-    images = recipe.as_trained(load_mnist("test").images)
+    data = DATA_SETS[usual_for(model.config)]
+    images = recipe.as_trained(data.load("test")[0])
     report = evaluate_elbo(model, images)
     assert report.elbo == pytest.approx(model.record["test_elbo"], abs=0.05)

@@ -38,14 +38,15 @@ from vae_lib import (
     training,
 )
 from vae_lib.autoencoder import AutoEncoder
-from vae_lib.configs import VAEConfig
+from vae_lib.configs import SequenceConfig, VAEConfig
 from vae_lib.domains import described
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.models import VAE
 from vae_lib.recipes import Recipe
 
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(4,), n_pixels=6)
-STRINGS = sequences.SequenceConfig(2, 4, 3, n_tokens=3, length=3)
+STRINGS = SequenceConfig(2, 4, 3, n_tokens=3, length=3)
+TOLD = replace(STRINGS, n_properties=2)
 MODULES = {
     *("distributions", "objectives", "configs", "models", "autoencoder", "data"),
     *("evaluation", "plots", "linear_gaussian", "symbolic", "steps", "compiled"),
@@ -60,8 +61,9 @@ PARTS = {  # no doors: train puts them together, of what it has checked
     "guards.is_out_of_memory",
     *("guards.NonFiniteLossError", "style.styled"),
     *("evaluation.ElboReport", "data.ImageSet", "data_sets.DataSet"),
-    *("molecules.MoleculeSet", "sequences.SequenceConfig.n_pixels"),
-    *("data_sets.kinds_in_words", "configs.VAEConfig.picture"),
+    *("molecules.MoleculeSet", "configs.SequenceConfig.n_pixels"),
+    "sequences.SequenceVAE.x_dtype",
+    *("data_sets.describe", "data_sets.kinds_in_words", "configs.VAEConfig.picture"),
     *("autoencoder.AutoEncoder",),  # its constructor is that of VAE
 }
 HANDED_ON = {"model", "optimizer", "epoch", "step", "stop"}
@@ -99,6 +101,8 @@ ROWS = torch.tensor([[1, 2, 0], [1, 0, 0], [0, 0, 0], [2, 2, 0]])
 NO_ROWS_OF_TOKENS = [None, [[1, 0, 0]], ROWS.float(), ROWS.int(), ROWS[0], ROWS[:0]]
 NO_ROWS_OF_TOKENS += [ROWS[:, :2]]
 NO_STRINGS = [ROWS + 3, ROWS - 1, ROWS + 1, ROWS.flip(1)]
+NO_PROPERTIES = [rand(4), rand(4, 3), rand(3, 2), rand(4, 2).double(), "gap"]
+NO_PROPERTIES += [torch.zeros(4, 2).long(), with_one(math.nan, rand(4, 2))]
 NO_MODEL = [None, "mnist-2d", CONFIG, nn.Linear(6, 2), VAE]
 SHORT = [lambda: VAE(CONFIG).half(), lambda: VAE(CONFIG).bfloat16()]
 MIXED = [lambda: part_of_double(), lambda: VAE(CONFIG).to("meta")]
@@ -168,6 +172,7 @@ RECIPE = {
     "n_samples": WHOLE,
     "binarization": NO_NAME,
     "clip_norm": POSITIVE[1:],
+    "free_bits": NOT_NEGATIVE,
 }
 DEVICES = [None, 0, "", "abacus", "meta", "cuda:x", torch.device("meta"), ["cpu"]]
 TRAINED = {"epochs": 1, "device": "cpu", "progress": False}
@@ -227,6 +232,11 @@ TABLE = {
             "beta": [*NOT_NEGATIVE, torch.ones((), requires_grad=True)],
         },
     ),
+    "objectives.kl_beyond": (
+        objectives.kl_beyond,
+        lambda: {"mu": rand(3, 2), "logvar": rand(3, 2), "free_bits": 0.1},
+        {"mu": FLOATS, "logvar": FLOATS, "free_bits": NOT_NEGATIVE},
+    ),
     "objectives.importance_weighted_bound": (
         objectives.importance_weighted_bound,
         lambda: {"log_w": rand(5, 3)},
@@ -256,6 +266,13 @@ TABLE = {
             "n_components": [*WHOLE, 2],
         },
     ),
+    "configs.SequenceConfig": (
+        SequenceConfig,
+        dict,
+        dict.fromkeys(("latent_dim", "hidden_dim", "embedding_dim", "length"), WHOLE)
+        | {"n_tokens": [*WHOLE, 1], "decoder": NO_NAME, "window": [*WHOLE, 2]}
+        | {"n_properties": [-1, *NO_NUMBER, 1.5, 2**70]},
+    ),
     "models.VAE": (
         VAE,
         lambda: {"config": CONFIG},
@@ -266,10 +283,10 @@ TABLE = {
         lambda: {"config": CONFIG, "images": rand(4, 6)},
         {"config": [None, {}, asdict(CONFIG)], "images": IMAGES},
     ),
-    "models.VAE.check": (
-        lambda **given: VAE(CONFIG).check(**given),
-        lambda: {"x": rand(4, 6)},
-        {"x": IMAGES},
+    "models.VAE.check_data": (
+        VAE.check_data,
+        lambda: {"config": CONFIG, "x": rand(4, 6)},
+        {"config": [None, {}, asdict(CONFIG), STRINGS], "x": IMAGES},
     ),
     "models.VAE.encode": (
         lambda **given: VAE(CONFIG).encode(**given),
@@ -390,21 +407,20 @@ TABLE = {
             "x_logits": [*NO_FLOATS, rand(4, 3), rand(4, 2, 3), rand(3, 3, 3)],
         },
     ),
-    "sequences.SequenceConfig": (
-        sequences.SequenceConfig,
-        dict,
-        dict.fromkeys(("latent_dim", "hidden_dim", "embedding_dim", "length"), WHOLE)
-        | {"n_tokens": [*WHOLE, 1], "decoder": NO_NAME},
-    ),
     "sequences.SequenceVAE": (
         sequences.SequenceVAE,
         lambda: {"config": STRINGS},
         {"config": [None, 2, {}, asdict(STRINGS), CONFIG]},
     ),
-    "sequences.SequenceVAE.check": (
-        lambda **given: sequences.SequenceVAE(STRINGS).check(**given),
-        lambda: {"x": ROWS},
-        {"x": NO_ROWS_OF_TOKENS + NO_STRINGS},
+    "sequences.SequenceVAE.check_data": (
+        sequences.SequenceVAE.check_data,
+        lambda: {"config": STRINGS, "x": ROWS},
+        {"config": [None, {}, CONFIG], "x": NO_ROWS_OF_TOKENS + NO_STRINGS},
+    ),
+    "sequences.SequenceVAE.check_labels": (
+        lambda **given: sequences.SequenceVAE(TOLD).check_labels(**given),
+        lambda: {"labels": rand(4, 2), "n": 4},
+        {"labels": NO_PROPERTIES, "n": [3, 5]},
     ),
     "sequences.SequenceVAE.encode": (
         lambda **given: sequences.SequenceVAE(STRINGS).encode(**given),
@@ -426,7 +442,7 @@ TABLE = {
         {
             "x": NO_ROWS_OF_TOKENS,
             "n_samples": WHOLE[1:],
-            "y": LABELS_OF_FOUR,
+            "y": [*LABELS_OF_FOUR, rand(4, 2)],
             "eps": [*NO_FLOATS[1:], rand(4, 3), rand(3, 2), rand(4, 2).double()],
             "generator": OTHER_GENERATOR,
             "weights": SWITCH,
@@ -464,6 +480,11 @@ TABLE = {
         data.check_unit_interval,
         lambda: {"images": rand(4, 6)},
         {"images": [*BAD_PIXELS, BAD_VALUES[0]]},
+    ),
+    "data_sets.usual_for": (
+        data_sets.usual_for,
+        lambda: {"config": CONFIG},
+        {"config": [None, {}, VAEConfig, asdict(CONFIG)]},
     ),
     "data_sets.find_data_set": (
         data_sets.find_data_set,
@@ -697,6 +718,7 @@ TABLE = {
             "beta": NOT_NEGATIVE,
             "objective": NO_NAME,
             "clip_norm": [0, -1.0, math.nan],
+            "free_bits": NOT_NEGATIVE,
         },
     ),
     "steps.train_epoch": (
@@ -796,6 +818,30 @@ def test_what_lies_outside_of_a_domain_is_refused_in_one_line(name, option):
 
 
 MISFITS = {
+    "free bits of a bound without KL": (
+        lambda: Recipe(epochs=1, objective="iwae", free_bits=0.5),
+        "expected free_bits = 0 with the objective 'iwae', got 0.5",
+    ),
+    "free bits of an auto-encoder": (
+        lambda: trained(AutoEncoder(CONFIG), free_bits=0.5),
+        "expected free_bits = 0.0 with AutoEncoder, which draws no z, got 0.5",
+    ),
+    "free bits where a KL is sampled": (
+        lambda: trained(VAE(replace(CONFIG, prior="mixture")), free_bits=0.5),
+        "expected the prior 'standard' for free bits, got 'Mixture'",
+    ),
+    "bits of strings": (
+        lambda: train_strings(binarization="sample"),
+        "expected finite float images of shape (N, 3), N >= 1, got",
+    ),
+    "properties where there is no head": (
+        lambda: train_strings(labels=rand(4, 2)),
+        "expected no properties, for this model has no head, got",
+    ),
+    "a window without a decoder that has one": (
+        lambda: SequenceConfig(window=5),
+        "expected decoder 'window' for window, got 'gru'",
+    ),
     "noise of pixels that have none": (
         lambda: VAEConfig(noise_std=0.3),
         "expected likelihood 'gaussian' for noise_std, got 'bernoulli'",
@@ -810,7 +856,7 @@ MISFITS = {
     ),
     "the same in a step": (
         lambda: steps.take_step(**step_of(VAE(CONFIG)), objective="iwae", beta=0.5),
-        "got beta = 0.5 with 'iwae'",
+        "got beta = 0.5 and free_bits = 0.0 with 'iwae'",
     ),
     "a weight of an auto-encoder's KL": (
         lambda: trained(AutoEncoder(CONFIG), beta=2.0),
@@ -878,6 +924,11 @@ MISFITS = {
         "expected sigma declared positive, got s",
     ),
 }
+
+
+def train_strings(**options):
+    given = dict(epochs=1, device="cpu", progress=False) | options
+    return training.train(sequences.SequenceVAE(STRINGS), ROWS, **given)
 
 
 def trained(model: VAE, images: Tensor | None = None, **options) -> VAE:

@@ -169,7 +169,7 @@ def test_a_new_model_is_one_class_and_one_line(
     bound = evaluate_elbo(model, images).elbo
     assert log_likelihood(model, images, n_samples=50).mean() > bound
     save(path, model)
-    with refuses(CheckpointError, "a model of class VAE or AutoEncoder, got 'Linear'"):
+    with refuses(CheckpointError, "AutoEncoder or SequenceVAE, got 'Linear'"):
         load(path)
     monkeypatch.setitem(KINDS, "Linear", Linear)
     found = load(path)

@@ -16,10 +16,12 @@ from vae_lib import __main__ as command_line
 from vae_lib import checkpoints
 from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import PRETRAINED, load, load_pretrained
+from vae_lib.configs import SequenceConfig
 from vae_lib.data import ImageSet, binarize, load_mnist
 from vae_lib.data_sets import DATA_SETS
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
 from vae_lib.models import VAE, VAEConfig
+from vae_lib.molecules import MoleculeSet, read_smiles
 from vae_lib.recipes import Recipe, from_file
 from vae_lib.runs import train_run
 
@@ -29,6 +31,16 @@ TINY = ("--hidden-dims", "4", "--epochs", "1")
 def forty_digits(split: str) -> ImageSet:
     images = torch.rand(40, 784, generator=torch.Generator().manual_seed(0))
     return ImageSet(images, torch.arange(40) % 10)
+
+
+@pytest.fixture(autouse=True)
+def few_molecules(monkeypatch) -> torch.Tensor:
+    """Forty strings, which the command line takes for each split of the molecules."""
+    tokens = read_smiles([("C" * (k % 7 + 1) + "O" * (k % 3)) for k in range(40)])
+    few = MoleculeSet(tokens, torch.zeros(40, 5))
+    others = DATA_SETS["molecules"]._replace(load=lambda split: few)
+    monkeypatch.setitem(DATA_SETS, "molecules", others)
+    return few.tokens
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +92,76 @@ def test_each_option_reaches_the_network_or_the_recipe(goal, run, tmp_path):
     model = load(tmp_path / "model.safetensors")
     assert model.config == VAEConfig(**network, shape=(1, 28, 28))
     assert from_file(model.record["recipe"]) == Recipe(**recipe)
+
+
+STRINGS = ("--latent-dim", "2", "--hidden-dim", "5", "--epochs", "1")
+
+
+def test_strings_are_trained_judged_and_written(run, tmp_path, few_molecules):
+    words = ("--decoder", "window", "--window", 2, "--embedding-dim", 3)
+    words += ("--free-bits", 0.5, *STRINGS)
+    code, out, err = run("train", "--data", "molecules", "--out", tmp_path, *words)
+    assert code == 0 and err == "" and "1 epochs" in out
+    model = load(tmp_path / "model.safetensors")
+    assert model.config == SequenceConfig(2, 5, 3, decoder="window", window=2)
+    assert model.record["recipe"]["free_bits"] == 0.5
+    assert model.record["data"]["source"] == "molecules"
+    written = {path.name for path in tmp_path.iterdir()}
+    tables = {"history.json", "history.png", "samples.txt"}
+    assert written == tables | {"model.safetensors"}
+    samples = (tmp_path / "samples.txt").read_text("utf-8").split("\n")[:-1]
+    assert len(samples) == 60
+    code, out, _ = run("evaluate", tmp_path, "--n-samples", 7, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["strings"] == 40 and "pixels" not in found
+    elbo = evaluate_elbo(model, few_molecules).elbo
+    assert found["elbo"] == pytest.approx(elbo)
+    code, out, _ = run("evaluate", tmp_path, "--n-samples", 2)
+    assert code == 0 and "(40 test strings)" in out
+    again = ("train", "--out", tmp_path, "--resume", "--epochs", 2)
+    assert run(*again)[0] == 0
+    assert len(load(tmp_path / "model.safetensors").record["rows"]) == 2
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["train", "--out", "NEW", "--data", "molecules", "--likelihood", "gaussian"],
+         "expected options among --decoder"),
+        (["train", "--out", "NEW", "--decoder", "gru"], "expected options among --act"),
+        (["train", "--out", "NEW", "--data", "molecules", "--preset", "mnist-2d"],
+         "a preset or a run of SequenceConfig for molecules, got 'VAEConfig'"),
+        (["train", "--out", "NEW", "--data", "mnist", "--preset", "molecules"],
+         "a preset or a run of VAEConfig for mnist, got 'SequenceConfig'"),
+        (["train", "--out", "RUN", "--resume", "--data", "mnist"],
+         "VAEConfig for mnist"),
+        (["evaluate", "RUN", "--data", "mnist"],
+         "expected a model of mnist: VAE, got 'SequenceVAE'"),
+        (["evaluate", "mnist-2d", "--data", "molecules"],
+         "expected a model of molecules: SequenceVAE, got 'VAE'"),
+        (["export", "RUN", "--out", "NEW"],
+         "expected a VAE of images, which a page can read, got SequenceVAE"),
+        (["train", "--out", "NEW", "--data", "molecules", "--binarization", "sample"],
+         "expected finite float images"),
+    ],
+)  # fmt: skip
+def test_strings_and_images_are_not_taken_for_each_other(words, said, run, tmp_path):
+    own = tmp_path / "RUN"
+    assert run("train", "--data", "molecules", "--out", own, *STRINGS)[0] == 0
+    before = (own / "model.safetensors").read_bytes()
+    places = {"RUN": own, "NEW": tmp_path / "NEW"}
+    code, out, err = run(*[places.get(word, word) for word in words])
+    assert code == 2 and out == "" and err.count("\n") == 1 and said in err
+    assert (own / "model.safetensors").read_bytes() == before
+    assert not (tmp_path / "NEW" / "model.safetensors").exists()
+
+
+def test_the_data_command_counts_the_strings(run):
+    code, out, _ = run("data", "--data", "molecules")
+    line = (
+        "40 strings of at most 22 tokens; of each: gap dipole polarizability logp tpsa"
+    )
+    assert code == 0 and out.splitlines() == [f"train {line}", f"test  {line}"]
 
 
 def test_json_is_the_last_row_of_the_history(run, tmp_path):

@@ -2,12 +2,12 @@
 
 import re
 import shlex
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 
 import pytest
 
 from vae_lib.checkpoints import PRETRAINED
-from vae_lib.models import VAEConfig
+from vae_lib.configs import SequenceConfig, VAEConfig
 from vae_lib.options import NETWORK, RECIPE, make_parser
 from vae_lib.recipes import Recipe
 
@@ -48,7 +48,9 @@ def parse(*words: str) -> dict:
 
 def test_everything_that_can_be_trained_has_an_option():
     assert set(RECIPE) == {field.name for field in fields(Recipe)}
-    assert set(NETWORK) == set(asdict(VAEConfig())) - {"n_pixels", "shape"}
+    told = asdict(VAEConfig()) | asdict(SequenceConfig())
+    of_data = {"n_pixels", "shape", "length", "n_tokens", "n_properties"}
+    assert set(NETWORK) == set(told) - of_data
 
 
 def test_the_help_names_each_command(help_of):
@@ -82,10 +84,12 @@ def test_the_help_spells_the_presets_out(help_of):
     rows = [line.split() for line in table]
     assert rows[0] == list(PRETRAINED)
     for column, (config, recipe, *_) in enumerate(PRETRAINED.values()):
-        words = [word for row in rows[1:] for word in (row[0], row[column + 1])]
-        found = parse(*words)
-        network = {name: found[name] for name in NETWORK}
-        assert replace(VAEConfig(), **network) == config
+        told = [(row[0], row[column + 1]) for row in rows[1:]]
+        found = parse(*[word for pair in told if pair[1] != "-" for word in pair])
+        network = {name: found[name] for name in NETWORK if name in found}
+        known = {field.name for field in fields(config)}
+        assert network.keys() == known & NETWORK.keys()
+        assert type(config)(**network) == config
         assert Recipe(**{name: found[name] for name in RECIPE}) == recipe
 
 

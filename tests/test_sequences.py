@@ -7,9 +7,13 @@ import pytest
 import torch
 from torch.distributions import Categorical
 
-from vae_lib.objectives import importance_weighted_bound
-from vae_lib.sequences import SequenceConfig, SequenceVAE
+from vae_lib.checkpoints import load, save
+from vae_lib.configs import SequenceConfig
+from vae_lib.evaluation import active_units, evaluate_elbo, log_likelihood
+from vae_lib.objectives import importance_weighted_bound, kl_beyond
+from vae_lib.sequences import SequenceVAE
 from vae_lib.tokens import END, categorical_log_prob, check_tokens
+from vae_lib.training import train
 from vae_lib.writers import DECODERS
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -120,6 +124,82 @@ def test_each_weight_learns(model):
     output = model(rows(True))
     (output.log_p_x_given_z - output.kl).sum().backward()
     assert all(weight.grad.abs().sum() > 0 for weight in model.parameters())
+
+
+def test_a_window_is_all_that_its_decoder_knows():
+    model = SequenceVAE(SequenceConfig(**SMALL, decoder="window", window=2))
+    x, z = torch.tensor([[1, 2, 1, END]]), torch.randn(1, J)
+    for place in range(L):
+        other = x.clone()
+        other[0, place] = (x[0, place] + 1) % V
+        moved = (model.decode(z, other) != model.decode(z, x)).any(-1)[0]
+        knows = [place < later <= place + 2 for later in range(L)]
+        assert moved.tolist() == knows
+
+
+def with_head(n_properties: int = 2) -> SequenceVAE:
+    return SequenceVAE(SequenceConfig(**SMALL, n_properties=n_properties))
+
+
+def test_properties_are_scored_beside_the_string():
+    model, x, y = with_head(), rows(True), torch.randn(len(rows(True)), 2)
+    model.head.logvar.data = torch.tensor([0.3, -0.4])
+    eps = torch.randn(5, len(x), J)
+    alone, pair = model(x, eps=eps, weights=True), model(x, y, eps=eps, weights=True)
+    normal = torch.distributions.Normal(
+        model.head.mean(pair.z), (model.head.logvar / 2).exp()
+    )
+    worth = normal.log_prob(y).sum(-1)
+    assert worth.shape == (5, len(x))
+    torch.testing.assert_close(pair.log_p_x_given_z, alone.log_p_x_given_z + worth)
+    torch.testing.assert_close(pair.log_w, alone.log_w + worth)
+    assert torch.equal(pair.kl, alone.kl) and torch.equal(pair.mu, alone.mu)
+
+
+def test_the_noise_of_a_property_is_learned():
+    """Where the string tells nothing of it, as much as the property varies."""
+    model, x = with_head(1), rows(True)[3:4].repeat(400, 1)
+    y = 0.5 * torch.randn(400, 1)
+    recipe = dict(epochs=40, batch_size=100, lr=0.02, device="cpu", progress=False)
+    train(model, x, labels=y, **recipe)
+    assert (model.head.logvar / 2).exp().item() == pytest.approx(0.5, rel=0.15)
+
+
+@pytest.mark.equation("eq-free-bits")
+def test_free_bits_are_the_greater_of_the_two_in_each_dimension():
+    mu, logvar = torch.randn(6, 3), torch.randn(6, 3)
+    each = 0.5 * (mu**2 + logvar.exp() - 1 - logvar)
+    limit = each.mean(0).median()  # one dimension above, one below, one at it
+    found = kl_beyond(mu, logvar, limit.item())
+    assert found.shape == (6,)
+    torch.testing.assert_close(found.mean(), each.mean(0).clamp(min=limit).sum())
+    torch.testing.assert_close(kl_beyond(mu, logvar, 0.0), each.sum(1))
+    mu.requires_grad_()
+    (slope,) = torch.autograd.grad(kl_beyond(mu, logvar, limit.item()).sum(), mu)
+    moved = each.mean(0) > limit.item()
+    assert (slope[:, ~moved] == 0).all() and torch.equal(slope[:, moved], mu[:, moved])
+
+
+def test_the_loop_trains_strings_and_saves_them(model, tmp_path):
+    """Losing no token on the way: the bound of the history is the model's."""
+    x = rows(True)
+    recipe = dict(epochs=3, batch_size=5, device="cpu", progress=False)
+    history = train(model, x, **recipe, validation=x, free_bits=0.1)
+    assert [row["epoch"] for row in history.rows] == [1, 2, 3]
+    save(tmp_path / "strings.safetensors", model)
+    again = load(tmp_path / "strings.safetensors")
+    assert type(again) is SequenceVAE and again.config == model.config
+    assert evaluate_elbo(again, x) == evaluate_elbo(model, x)
+    assert history.rows[-1]["valid_elbo"] == evaluate_elbo(model, x).elbo
+    assert active_units(model, x, threshold=0.0) == J
+
+
+def test_the_estimate_of_all_strings_adds_up_to_what_ends(model):
+    """Of every string that ends, against the share of the samples that do."""
+    total = log_likelihood(model, rows(True), n_samples=4_000).exp().sum().item()
+    written = model.sample(20_000)
+    share = (written == END).any(1).double().mean().item()
+    assert total == pytest.approx(share, abs=0.02)
 
 
 def test_it_learns_to_write_what_it_was_shown():

@@ -9,7 +9,9 @@ from vae_lib.models import VAEConfig
 from vae_lib.recipes import Recipe
 
 
-def test_a_model_that_starts_from_another_has_its_weights(tmp_path, monkeypatch):
+def test_a_model_that_starts_from_another_has_its_weights(
+    tmp_path, monkeypatch, mnist_is
+):
     config, still = VAEConfig(2, (4,)), Recipe(1, lr=1e-12)
     names = {"first": Pretrained(config, Recipe(1), "")}
     names["second"] = Pretrained(config, still, "", "first")
@@ -22,7 +24,7 @@ def test_a_model_that_starts_from_another_has_its_weights(tmp_path, monkeypatch)
     places = {"PRETRAINED": names, "RUNS": tmp_path, "FOLDER": tmp_path}
     for name, value in places.items():
         monkeypatch.setattr(shipped, name, value)
-    monkeypatch.setattr(shipped, "load_mnist", lambda split: few)
+    mnist_is(lambda split: few)
     monkeypatch.setattr(shipped, "train_run", quick)
     record = shipped.ship("second", shipped.trained("second"))
     first = load(tmp_path / "first" / shipped.MODEL)

@@ -263,6 +263,22 @@ def vae_architecture() -> Figure:
     return fig
 
 
+def string_decoders() -> Figure:
+    """Chapter 13: tokens that know the code alone, and such as know those before."""
+    fig, ax = _canvas(10.4, 3.6)
+    for left, title in ((0, "parallel"), (54, "autoregressive")):
+        ax.text(left + 25, 34.5, title, ha="center", va="center", fontsize=14)
+        _text_box(ax, left + 25, 27, "$z$", rounded=True)
+        for place, token in enumerate(("C", "O", "C", "end")):
+            x = left + 7 + 12 * place
+            _text_box(ax, x, 8, token, width=8, height=6, rounded=True)
+            _arrow(ax, (left + 25 + 0.25 * (x - left - 25), 24), (x, 11.3))
+            if left and place:
+                _arrow(ax, (x - 7.8, 8), (x - 4.2, 8), color=RED)
+    ax.text(79, 2.2, "each sees all tokens before it", color=RED, ha="center")
+    return fig
+
+
 # The chapters on the concept map: what stands in the box, and where its centre is.
 # A chapter that has no place here stands in a column at the right.
 CHAPTERS = {
@@ -467,6 +483,7 @@ FIGURES = {
     "reparameterization.svg": reparameterization,
     "autoencoder.svg": autoencoder,
     "vae-architecture.svg": vae_architecture,
+    "string-decoders.svg": string_decoders,
     "ring.svg": ring,
     "logo.svg": logo,
     "favicon.png": logo,  # for tabs and cards that show no SVG

@@ -23,18 +23,18 @@ from vae_lib.arguments import unknown
 from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import PRETRAINED, load, load_pretrained
 from vae_lib.console import has_terminal, line_per_epoch, say, show
-from vae_lib.data_sets import MNIST, find_data_set, kinds_in_words
+from vae_lib.data_sets import MNIST, describe, find_data_set
 from vae_lib.distributed import process_group, rank
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
 from vae_lib.export import export_network
 from vae_lib.files import one_line
 from vae_lib.guards import NonFiniteLossError, is_out_of_memory, pick_device, require
-from vae_lib.image_arrays import in_words
-from vae_lib.models import VAE
+from vae_lib.latent import LatentVariableModel
 from vae_lib.options import make_parser
 from vae_lib.presets import asked
 from vae_lib.results import try_to_draw, write_results
 from vae_lib.runs import MODEL, train_run
+from vae_lib.sequences import SequenceVAE
 from vae_lib.sources import check_trained_on, source_of
 
 
@@ -92,7 +92,7 @@ def run_train(arguments: Namespace) -> None:
         own = wanted.source != MNIST  # files of MNIST are as they always were
         model = train_run(
             folder,
-            wanted.data.load("train").images,
+            wanted.data.load("train")[0],
             wanted.config,
             wanted.recipe,
             seed=wanted.seed,
@@ -130,7 +130,7 @@ def run_evaluate(arguments: Namespace) -> None:
     source = getattr(arguments, "data", source_of(model.record.get("data")))
     data = find_data_set(source)
     check_trained_on(model, data, source)
-    images = recipe.as_trained(data.load("test").images)
+    images = recipe.as_trained(data.load("test")[0])
     report = evaluate_elbo(model.to(device), images)
     few = images[: arguments.limit]
     log_p_x = log_likelihood(model, few, n_samples=arguments.n_samples).double()
@@ -142,16 +142,20 @@ def run_evaluate(arguments: Namespace) -> None:
         "n_samples": arguments.n_samples,
         "pixels": "bits" if recipe.binarization == "sample" else "grey",
     }
+    what = f"test images in {result['pixels']}"
+    if isinstance(model, SequenceVAE):
+        result["strings"], what = result.pop("images"), "test strings"
+        del result["pixels"]
     for name, value in result.items():
         finite = isinstance(value, str) or math.isfinite(value)
         require(finite, f"weights that give a finite {name}", value)
     if arguments.json:
         show(json.dumps(result))
         return
-    about = f"{len(images):,} test images in {result['pixels']}"
+    about = f"{len(images):,} {what}"
     show(f"ELBO      {report.elbo:9.2f}  ({about})")
     show(f"  E[log p(x|z)] {report.log_p_x_given_z:.2f}, KL {report.kl:.2f}")
-    about = f"{len(few):,} test images, {arguments.n_samples} samples each"
+    about = f"{len(few):,} {what.split(' in ')[0]}, {arguments.n_samples} samples each"
     show(f"log p(x)  {result['log_p_x']:9.2f} +- {error:.2f}  ({about})")
 
 
@@ -162,7 +166,7 @@ def run_export(arguments: Namespace) -> None:
     show(f"{out}: {out.stat().st_size:,} bytes")
 
 
-def find_model(name: str) -> VAE:
+def find_model(name: str) -> LatentVariableModel:
     """The model of this run folder, checkpoint file or shipped name."""
     path = Path(name)
     if name.strip() and path.exists():
@@ -176,9 +180,7 @@ def run_data(arguments: Namespace) -> None:
     """Read both splits, which checks their sha256 if it is known, and describe them."""
     data = find_data_set(getattr(arguments, "data", MNIST))
     for split in ("train", "test"):
-        images, labels = data.load(split)
-        size = in_words(data.shape)
-        show(f"{split:5} {len(images):,} images, {size}; {kinds_in_words(labels)}")
+        show(f"{split:5} {describe(data, split)}")
 
 
 COMMANDS = {

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from vae_lib.configs import SequenceConfig, VAEConfig
 from vae_lib.containers import pack, read_header, read_tensors
 from vae_lib.files import one_line, open_plain, parse_json, to_json, write_atomically
 from vae_lib.guards import require
@@ -27,7 +28,6 @@ from vae_lib.kinds import (
     with_names_of_today,
 )
 from vae_lib.latent import LatentVariableModel
-from vae_lib.models import VAE, VAEConfig
 from vae_lib.recipes import Recipe
 
 FOLDER = Path(__file__).parent / "checkpoints"
@@ -43,7 +43,7 @@ class Pretrained(NamedTuple):
     start names the shipped model whose weights it started from, if any.
     """
 
-    config: VAEConfig
+    config: VAEConfig | SequenceConfig
     recipe: Recipe
     sha256: str
     start: str | None = None
@@ -83,6 +83,11 @@ PRETRAINED = {
         replace(WEIGHTED, epochs=15, batch_size=128, lr=1e-3, n_samples=50),
         "00a0c51f9745aa2fbf442f4c1b16acb35616b25700311b7a02b338ff5aa1e010",
         "mnist-iwae-5",
+    ),
+    "molecules": Pretrained(
+        SequenceConfig(latent_dim=16),
+        Recipe(6, 256, 4e-3, "cosine", warmup=0.25, clip_norm=1.0, free_bits=0.15),
+        "1358e0aee7e99e0215a64680b9feb31e1fb8aff0b3a4c770e64469523a0aaf02",
     ),
 }
 
@@ -154,7 +159,7 @@ def load(path: str | Path, *, cls: Model | None = None) -> Any:
     return model
 
 
-def load_pretrained(name: str) -> VAE:
+def load_pretrained(name: str) -> Any:
     """A trained model that ships with the library, on the CPU; see PRETRAINED.
 
     Raises ValueError if there is no model of that name, and CheckpointError if its file

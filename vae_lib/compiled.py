@@ -63,13 +63,14 @@ def _whole_step(
     clip_norm,
     beta,
     objective,
+    free_bits=0.0,
 ) -> Tensor:
     """What ``take_step`` does, written without a tape and without ``.grad``."""
 
     def loss_and_sums(named):
         options = {"eps": eps, "weights": objective == "iwae"}
         output = functional_call(model, named, (x, y), options)
-        bound, sums = bound_and_sums(output, beta, objective)
+        bound, sums = bound_and_sums(output, beta, objective, free_bits)
         return -bound / n_images, sums
 
     lr, *rest = constants

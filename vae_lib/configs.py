@@ -1,4 +1,4 @@
-"""What fixes the shape of a VAE: one frozen configuration, checked when it is made."""
+"""What fixes the shape of a model: a frozen configuration, checked when it is made."""
 
 import math
 from dataclasses import dataclass, fields
@@ -9,6 +9,7 @@ from vae_lib.domains import number, one_of, require, switch, whole, whole_number
 from vae_lib.likelihoods import LIKELIHOODS
 from vae_lib.networks import ACTIVATIONS, NETWORKS
 from vae_lib.priors import PRIORS
+from vae_lib.writers import DECODERS
 
 # By field of a VAEConfig: the table in which it names a part that has options.
 PARTS: dict[str, dict[str, Any]] = {
@@ -96,3 +97,46 @@ class VAEConfig:
                 read = not readers or name in readers or value == field.default
                 expected = f"{part} {' or '.join(map(repr, readers))} for {field.name}"
                 require(read, expected, name)
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """Everything that fixes the shape of a VAE of strings.
+
+    Args:
+        latent_dim: J, the dimension of z.
+        hidden_dim: width of the layers, and of the state of a decoder that has one.
+        embedding_dim: numbers by which a token is known to the networks.
+        n_tokens: V, the tokens of the alphabet, the end token among them.
+        length: L, places of a row; a string has at most one token less.
+        decoder: "gru", which knows all tokens before the one it writes, "window", which
+            knows the last few, or "parallel", which knows nothing but z.
+        window: how many tokens the "window" decoder knows; others have no window.
+        n_properties: P, numbers about x that p(y|z) tells from z; 0 for none.
+
+    Raises ValueError if a number is out of range or a name unknown.
+    """
+
+    latent_dim: int = 32
+    hidden_dim: int = 128
+    embedding_dim: int = 32
+    n_tokens: int = 19
+    length: int = 23
+    decoder: str = "gru"
+    window: int = 3
+    n_properties: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("decoder", self.decoder, DECODERS)
+        for name in {field.name for field in fields(self)} - {"decoder"}:
+            value = whole(name, getattr(self, name), int(name != "n_properties"))
+            object.__setattr__(self, name, value)  # the class is frozen
+        asked = self.decoder == "window" or self.window == SequenceConfig.window
+        require(asked, "decoder 'window' for window", self.decoder)
+        known = "n_tokens > 1, one of them the end token"
+        require(self.n_tokens > 1, known, self.n_tokens)
+
+    @property
+    def n_pixels(self) -> int:
+        """L, the dimension of x, as every model has one."""
+        return self.length

@@ -1,28 +1,32 @@
-"""The one door to images: a data set by its name, or the user's own by its path.
+"""The one door to data: a data set by its name, or the user's own images by a path.
 
-A data set is a loader and the shape of its pictures, and one line in DATA_SETS.
+A data set is a loader and the shape of its examples, and one line in DATA_SETS.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from vae_lib.animals import load_animals
 from vae_lib.arguments import unknown
-from vae_lib.data import SHAPE, ImageSet, load_fashion_mnist, load_mnist
-from vae_lib.domains import require
-from vae_lib.image_arrays import Shape, read_npz
+from vae_lib.configs import SequenceConfig, VAEConfig
+from vae_lib.data import SHAPE, load_fashion_mnist, load_mnist
+from vae_lib.domains import described, require
+from vae_lib.image_arrays import in_words, read_npz
 from vae_lib.image_folders import read_folder
+from vae_lib.molecules import LENGTH, PROPERTIES, load_molecules
 
 
 class DataSet(NamedTuple):
-    """Images by their loader, and what a picture of them is."""
+    """Examples by their loader, and what one of them is."""
 
-    load: Callable[[str], ImageSet]  # of "train" or "test"
-    shape: Shape  # channels, height, width
+    load: Callable[[str], tuple]  # of "train" or "test": x (N, D), and what is known
+    shape: tuple[int, ...]  # channels, height, width; or the places of a row of tokens
     ink: bool = False  # grey is ink on white paper, as a digit's, and not light
+    config_class: type = VAEConfig  # of the models of such x
+    preset: str = "mnist-2d"  # whose network and recipe it takes if none are asked for
 
 
 MNIST, MOST_LISTED = "mnist", 20
@@ -30,6 +34,12 @@ DATA_SETS = {
     MNIST: DataSet(load_mnist, SHAPE, ink=True),
     "animals": DataSet(load_animals, SHAPE, ink=True),
     "fashion-mnist": DataSet(load_fashion_mnist, SHAPE, ink=True),
+    "molecules": DataSet(
+        load_molecules,
+        (LENGTH,),
+        config_class=SequenceConfig,
+        preset="molecules",
+    ),
 }
 
 
@@ -51,6 +61,26 @@ def find_data_set(name: str) -> DataSet:
     else:
         raise ValueError(unknown(name, ("a folder", "an .npz file", *DATA_SETS)))
     return DataSet(splits.__getitem__, shape)
+
+
+def usual_for(config: Any) -> str:
+    """The name of the first data set whose examples such a model takes.
+
+    Raises ValueError if there is none.
+    """
+    for name, data in DATA_SETS.items():
+        if isinstance(config, data.config_class):
+            return name
+    raise ValueError(f"expected the configuration of a model, got {described(config)}")
+
+
+def describe(data: DataSet, split: str) -> str:
+    """How many examples a split has, and what they are."""
+    x, known = data.load(split)
+    if data.config_class is SequenceConfig:
+        most = f"strings of at most {data.shape[0] - 1} tokens"
+        return f"{len(x):,} {most}; of each: {' '.join(PROPERTIES)}"
+    return f"{len(x):,} images, {in_words(data.shape)}; {kinds_in_words(known)}"
 
 
 def kinds_in_words(labels: Tensor | None) -> str:

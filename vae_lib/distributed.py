@@ -87,6 +87,11 @@ def share(batch: Tensor) -> Tensor:
     return batch if n == 1 else batch[..., rank() :: n, :]
 
 
+def share_rows(told: Tensor) -> Tensor:
+    """This process's part of what is told of a batch: labels (B,), or rows (B, P)."""
+    return share(told.reshape(len(told), -1)).reshape(-1, *told.shape[1:])
+
+
 def sum_over_processes(sums: Tensor) -> Tensor:
     """The sum of each process's tensor, the same in all of them."""
     if n_processes() > 1:

@@ -6,6 +6,7 @@ from torch import Tensor
 from vae_lib.data import check_images
 from vae_lib.domains import DTYPES, require
 from vae_lib.latent import LatentVariableModel
+from vae_lib.priors import StandardNormal
 from vae_lib.recipes import Recipe
 
 
@@ -43,14 +44,14 @@ def check_given(
     """Raise ValueError unless images (N, D) and their labels are what the model takes.
 
     Their pixels must lie in [0, 1] unless its likelihood is Gaussian and no bits are to
-    be drawn of them; their type must be the model's. Labels (N,) are whole numbers
-    below the model's n_labels, and None for a model that is told none.
+    be drawn of them; their type must be the model's. Labels are what its
+    ``check_labels`` asks for, and None for a model that is told none.
     """
     model.check(images)
-    check_labels(model, labels, len(images))
+    model.check_labels(labels, len(images))
     if bits:
         check_images(images, model.config.n_pixels)
-    dtype = model.input_mean.dtype
+    dtype = model.x_dtype
     require(images.dtype == dtype, f"images of {dtype}, as the model", images.dtype)
 
 
@@ -59,22 +60,6 @@ def with_labels(given: Tensor | tuple) -> tuple:
     pair = given if isinstance(given, tuple) else (given, None)
     require(len(pair) == 2, "images, or images and labels", f"{len(pair)} things")
     return pair
-
-
-def check_labels(
-    model: LatentVariableModel, labels: Tensor | None, n_images: int
-) -> None:
-    """Raise ValueError unless these are the labels of so many images, or none."""
-    n_labels, kind = model.n_labels, type(model).__name__
-    if n_labels == 0:
-        require(labels is None, f"no labels, for {kind} is told none", labels)
-        return
-    expected = f"labels ({n_images},) from 0 to {n_labels - 1}, int64, for {kind}"
-    sort = isinstance(labels, Tensor) and labels.dtype == torch.int64
-    sort = sort and labels.shape == (n_images,) and not labels.is_meta
-    require(sort, expected, labels)
-    low, high = (value.item() for value in labels.aminmax())
-    require(low >= 0 and high < n_labels, expected, f"{low} to {high}")
 
 
 def check_evidence(model: LatentVariableModel) -> None:
@@ -88,10 +73,14 @@ def check_trainable(model: LatentVariableModel, recipe: Recipe) -> None:
     """Raise ValueError unless this recipe can train this model, all of it in use."""
     check_model(model)
     kind = type(model).__name__
-    for name, value in {"beta": 1.0, "objective": "elbo", "n_samples": 1}.items():
+    drawing = {"beta": 1.0, "objective": "elbo", "n_samples": 1, "free_bits": 0.0}
+    for name, value in drawing.items():
         asked = getattr(recipe, name)
         used = model.draws_z or asked == value
         require(used, f"{name} = {value!r} with {kind}, which draws no z", asked)
+    prior = getattr(model, "prior", None)
+    closed = recipe.free_bits == 0 or isinstance(prior, StandardNormal)
+    require(closed, "the prior 'standard' for free bits", type(prior).__name__)
     parameters = list(model.parameters())
     free = any(parameter.requires_grad for parameter in parameters)
     require(free, "a model with parameters that are trained", "all of them frozen")

@@ -164,7 +164,9 @@ def log_likelihood_by_quadrature(
 
 
 @torch.no_grad()
-def active_units(model: VAE, images: Tensor, *, threshold: float = 0.01) -> int:
+def active_units(
+    model: LatentVariableModel, images: Tensor, *, threshold: float = 0.01
+) -> int:
     """Number of latent dimensions that are used, over images (N, D) with N >= 2.
 
     A dimension is active if the variance over the data of its posterior mean exceeds
@@ -177,7 +179,7 @@ def active_units(model: VAE, images: Tensor, *, threshold: float = 0.01) -> int:
     threshold = number("threshold", threshold, least=0)
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images, got {len(images)}")
-    batches = images.to(model.input_mean).split(1000)
+    batches = images.to(model.input_mean.device).split(1000)
     mu = torch.cat([model.encode(x)[0] for x in batches])  # (N, J)
     return int((mu.var(0) > threshold).sum())
 

@@ -34,6 +34,7 @@ from torch import nn
 
 from vae_lib.files import write_atomically
 from vae_lib.guards import require
+from vae_lib.latent import LatentVariableModel
 from vae_lib.models import ACTIVATIONS, LOGVAR_BOUND, VAE
 
 FORMAT = "vae_lib network 2"
@@ -41,7 +42,11 @@ PARTS, DTYPES = ("decoder", "encoder"), ("float32", "float16")
 
 
 def export_network(
-    model: VAE, path: str | Path, *, part: str = "decoder", dtype: str = "float32"
+    model: LatentVariableModel,
+    path: str | Path,
+    *,
+    part: str = "decoder",
+    dtype: str = "float32",
 ) -> None:
     """Write the model's decoder or encoder to a new file, in a new folder if need be.
 
@@ -51,6 +56,9 @@ def export_network(
     dtype, OSError if the file cannot be written.
     """
     path = Path(path)
+    if not isinstance(model, VAE):
+        got = type(model).__name__
+        raise ValueError(f"expected a VAE of images, which a page can read, got {got}")
     require(part in PARTS, f"part in {PARTS}", part)
     require(dtype in DTYPES, f"dtype in {DTYPES}", dtype)
     if os.path.lexists(path):  # also a link that leads nowhere

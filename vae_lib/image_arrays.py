@@ -135,7 +135,7 @@ def flat(images: np.ndarray) -> Tensor:
     return torch.from_numpy(found).div_(scale)
 
 
-def in_words(shape: Shape) -> str:
+def in_words(shape: tuple[int, ...]) -> str:
     """A shape as one says it: height x width, and the colours."""
     channels, height, width = shape
     return f"{height} x {width} in {'grey' if channels == 1 else 'RGB'}"

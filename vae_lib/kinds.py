@@ -15,9 +15,14 @@ from vae_lib.files import parse_json
 from vae_lib.guards import require
 from vae_lib.latent import LatentVariableModel
 from vae_lib.models import VAE
+from vae_lib.sequences import SequenceVAE
 
 Model = type[LatentVariableModel]
-KINDS: dict[str, Model] = {"VAE": VAE, "AutoEncoder": AutoEncoder}
+KINDS: dict[str, Model] = {
+    "VAE": VAE,
+    "AutoEncoder": AutoEncoder,
+    "SequenceVAE": SequenceVAE,
+}
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 MOST_LAYERS = 1000  # torch takes minutes to fill more of them
 EXTRA = "extra/"  # before the names of tensors that are no weights
@@ -29,6 +34,16 @@ def kind_of(model: LatentVariableModel) -> dict[str, str]:
     cls, name = type(model), type(model).__name__
     require(KINDS.get(name, cls) is cls, f"another name than {name} for a class", cls)
     return {} if cls is VAE else {"kind": name}
+
+
+def class_for(config: Any) -> Model:
+    """The class of a new model of this configuration: the first kind that takes it."""
+    kinds = [cls for cls in KINDS.values() if isinstance(config, cls.config_class)]
+    names = " or ".join(
+        dict.fromkeys(cls.config_class.__name__ for cls in KINDS.values())
+    )
+    require(bool(kinds), f"a {names}", config)
+    return kinds[0]
 
 
 def described(header: Header, cls: Model | None) -> tuple[Model, Any]:

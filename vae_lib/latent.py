@@ -29,11 +29,12 @@ class LatentVariableModel(nn.Module):
 
     A class of your own is made of a config alone, and names the config's class; where
     it has its line in ``kinds.KINDS``, its files are loaded like any other. It defines
-    ``check`` and, with the arguments of ``VAE.forward``, what an objective needs::
+    ``check_data`` and, with the arguments of ``VAE.forward``, what an objective needs::
 
         forward(x, y=None, *, n_samples, eps, generator, weights) -> VAEOutput
 
-    y are labels (B,), whole numbers below n_labels, of a model that is told them.
+    y is what a model is told of x: labels (B,), whole numbers below n_labels, or what
+    its ``check_labels`` asks for.
     """
 
     config_class: type = VAEConfig
@@ -47,9 +48,7 @@ class LatentVariableModel(nn.Module):
 
     def __init__(self, config: Any):
         super().__init__()
-        name = self.config_class.__name__
-        fits = isinstance(config, self.config_class)
-        require(fits, f"config to be a {name}", config)
+        self.check_config(config)
         self.config, self.history, self.record, self.extra = config, None, {}, {}
         self.register_buffer("input_mean", torch.zeros(config.n_pixels))
 
@@ -58,6 +57,45 @@ class LatentVariableModel(nn.Module):
         """How many standard normal numbers a draw of z takes."""
         return self.config.latent_dim
 
+    @property
+    def x_dtype(self) -> torch.dtype:
+        """What x is made of, as the weights are, or int64 for a model of tokens."""
+        return self.input_mean.dtype
+
+    @classmethod
+    def check_config(cls, config: Any) -> None:
+        """Raise ValueError unless this is a configuration of such a model."""
+        fits = isinstance(config, cls.config_class)
+        require(fits, f"config to be a {cls.config_class.__name__}", config)
+
+    @classmethod
+    def from_data(cls, config: Any, x: Tensor) -> "LatentVariableModel":
+        """A new model of x (N, D); raises ValueError if x is bad."""
+        cls.check_data(config, x)
+        return cls(config)
+
+    @classmethod
+    def check_data(cls, config: Any, x: Tensor) -> None:
+        """Raise ValueError unless x (N, D) has a likelihood under such a model."""
+        raise NotImplementedError
+
     def check(self, x: Tensor) -> None:
         """Raise ValueError unless x (N, D) has a likelihood under this model."""
+        self.check_data(self.config, x)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Parameters (mu, logvar) of q(z|x), each (B, J), where codes are counted."""
         raise NotImplementedError
+
+    def check_labels(self, labels: Tensor | None, n: int) -> None:
+        """Raise ValueError unless these are labels of n examples, or None for none."""
+        n_labels, kind = self.n_labels, type(self).__name__
+        if n_labels == 0:
+            require(labels is None, f"no labels, for {kind} is told none", labels)
+            return
+        expected = f"labels ({n},) from 0 to {n_labels - 1}, int64, for {kind}"
+        sort = isinstance(labels, Tensor) and labels.dtype == torch.int64
+        sort = sort and labels.shape == (n,) and not labels.is_meta
+        require(sort, expected, labels)
+        low, high = (value.item() for value in labels.aminmax())
+        require(low >= 0 and high < n_labels, expected, f"{low} to {high}")

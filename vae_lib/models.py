@@ -62,17 +62,19 @@ class VAE(LatentVariableModel):
         Inputs are centred by the mean image, and the output bias starts where the
         likelihood's mean is that image. Raises ValueError if the images are bad.
         """
+        cls.check_data(config, images)
         model = cls(config)
-        model.check(images)
         mean = images.detach().mean(0).to(model.input_mean)
         model.input_mean.copy_(mean)
         start = model.likelihood.start(mean, len(images))
         model.decoder[-1].get_parameter("bias").data.copy_(start)
         return model
 
-    def check(self, x: Tensor) -> None:
+    @classmethod
+    def check_data(cls, config: VAEConfig, x: Tensor) -> None:
         """Raise ValueError unless x (N, D) are images that have a likelihood."""
-        self.likelihood.check(x, self.config.n_pixels)
+        cls.check_config(config)
+        LIKELIHOODS[config.likelihood].check(x, config.n_pixels)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Parameters (mu, logvar) of q(z|x), each (B, J), from x of shape (B, D).

@@ -9,7 +9,8 @@ import math
 import torch
 from torch import Tensor
 
-from vae_lib.domains import check_floats, number, one_of, whole
+from vae_lib.distributions import gaussian_kl
+from vae_lib.domains import check_floats, number, one_of, require, whole
 
 
 def elbo(log_p_x_given_z: Tensor, kl: Tensor, *, beta: float = 1.0) -> Tensor:
@@ -37,6 +38,32 @@ def elbo(log_p_x_given_z: Tensor, kl: Tensor, *, beta: float = 1.0) -> Tensor:
             f" got {tuple(log_p_x_given_z.shape)} for one sample and {tuple(kl.shape)}"
         )
     return log_p_x_given_z - beta * kl
+
+
+def kl_beyond(mu: Tensor, logvar: Tensor, free_bits: float) -> Tensor:
+    """KL divergence to N(0, I) where each dimension has some nats for nothing.
+
+    A dimension whose KL, averaged over the batch, is no more than free_bits counts as
+    much and has no gradient: nothing presses it further. The mean of the result is the
+    sum of max(free_bits, mean KL) over the dimensions, never less than that of the KL.
+
+    Args:
+        mu: posterior mean, shape (B, J).
+        logvar: posterior log variance log(sigma^2), shape (B, J).
+        free_bits: nats of each dimension, >= 0; 0 gives ``gaussian_kl``.
+
+    Returns:
+        Values in nats, shape (B,): for ``elbo`` in place of the KL.
+
+    Raises ValueError unless mu and logvar are matrices of floats of one shape.
+    Book: eq-free-bits. Source: Kingma et al. (2016).
+    """
+    free_bits = number("free_bits", free_bits, least=0)
+    check_floats("mu and logvar (B, J)", mu, logvar)
+    fits = mu.dim() == 2 and mu.shape == logvar.shape
+    require(fits, "mu and logvar (B, J)", (tuple(mu.shape), tuple(logvar.shape)))
+    each = gaussian_kl(mu[..., None], logvar[..., None])  # (B, J)
+    return torch.where(each.mean(0) > free_bits, each, free_bits).sum(1)
 
 
 def importance_weighted_bound(log_w: Tensor) -> Tensor:

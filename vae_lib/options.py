@@ -24,10 +24,12 @@ from vae_lib.data_sets import DATA_SETS, MNIST
 from vae_lib.export import DTYPES, PARTS
 from vae_lib.models import ACTIVATIONS, LIKELIHOODS, NETWORKS, PRIORS
 from vae_lib.recipes import BITS, OBJECTIVES, SCHEDULES
+from vae_lib.writers import DECODERS
 
+STRINGS = "molecules"
 GIVEN = argparse.SUPPRESS  # the arguments hold these only where they are given
-PRESET = "mnist-2d"
 
+PRESETS = f"{DATA_SETS[MNIST].preset}; for {STRINGS} {DATA_SETS[STRINGS].preset}"
 OWN = f"{', '.join(DATA_SETS)}, or a folder or .npz of your own"
 # Options by their names in the library: type or choices, metavar, default, help.
 # A bool is a switch; an option whose default is None must be given.
@@ -37,7 +39,7 @@ DATA = {
 DEVICE = {"device": (device, "NAME", "auto", f"where to compute: {', '.join(DEVICES)}")}
 TRAIN = {
     "out": (place, "RUN", None, "folder for the results, made if missing"),
-    "preset": (PRETRAINED, "NAME", GIVEN, f"network and recipe (default: {PRESET})"),
+    "preset": (PRETRAINED, "NAME", GIVEN, f"network and recipe (default: {PRESETS})"),
     "resume": (bool, "", False, "go on with the run in RUN as it is; afresh if none"),
     "seed": (integer, "N", GIVEN, "same seed, same bits on one machine (default: 0)"),
     "compile": (bool, "", False, "compile each step: a wait that may pay in the end"),
@@ -53,6 +55,10 @@ NETWORK = {
     "network": (NETWORKS, "NAME", GIVEN, "linear layers, or convolutions"),
     "prior": (PRIORS, "NAME", GIVEN, "p(z): N(0, I), or a learned mixture"),
     "n_components": (integer, "M", GIVEN, "Gaussians of the mixture"),
+    "hidden_dim": (integer, "N", GIVEN, "of strings: width of the layers"),
+    "embedding_dim": (integer, "N", GIVEN, "of strings: numbers for a token"),
+    "decoder": (DECODERS, "NAME", GIVEN, "of strings: what is known at a place"),
+    "window": (integer, "N", GIVEN, "tokens that a decoder with a window knows"),
 }
 RECIPE = {
     "epochs": (integer, "N", GIVEN, "passes over the images"),
@@ -65,6 +71,7 @@ RECIPE = {
     "n_samples": (integer, "K", GIVEN, "draws of z per image and step"),
     "binarization": (BITS, "NAME", GIVEN, "bits for grey, anew in each batch"),
     "clip_norm": (number_or_none, "NORM", GIVEN, "greatest gradient norm, or none"),
+    "free_bits": (float, "NATS", GIVEN, "KL that each dimension of z has for nothing"),
 }
 GOING_ON = """
 With --resume the options are those of the run; others may be given if they agree, and
@@ -163,11 +170,15 @@ def as_option(name: str) -> str:
 
 
 def describe_presets() -> str:
-    """A table of what each preset stands for, in the words that the options take."""
+    """A table of what each preset stands for, in the words that the options take.
+
+    What a preset's network has no use for is a dash.
+    """
     columns = []
     for name, (config, recipe, *_) in PRETRAINED.items():
         values = asdict(config) | asdict(recipe)
-        columns.append([name, *(as_text(values[key]) for key in NETWORK | RECIPE)])
+        told = (as_text(values.get(key, "-")) for key in NETWORK | RECIPE)
+        columns.append([name, *told])
     rows = zip(["", *map(as_option, NETWORK | RECIPE)], *columns, strict=True)
     return "\n".join("  " + "".join(f"{x:17}" for x in row).rstrip() for row in rows)
 

@@ -6,6 +6,7 @@ before those over which the schedule of the step size runs.
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -14,8 +15,8 @@ from vae_lib.checkpoints import CheckpointError
 from vae_lib.domains import check_text, described
 from vae_lib.files import one_line, parse_json, to_json
 from vae_lib.guards import require
-from vae_lib.likelihoods import LIKELIHOODS
-from vae_lib.models import VAE, VAEConfig
+from vae_lib.kinds import class_for
+from vae_lib.latent import LatentVariableModel
 from vae_lib.recipes import Recipe
 from vae_lib.sources import describe, sha256_of
 from vae_lib.states import check_rows
@@ -27,10 +28,10 @@ NO_RUN = "expected a model that a run saved, but no run saved"
 
 def plan(
     images: Tensor,
-    config: VAEConfig | None,
+    config: Any,
     recipe: Recipe | None,
     seed: int,
-    start: VAE | None,
+    start: LatentVariableModel | None,
     source: str | None,
 ) -> dict:
     """The plan of a new run; its numbers are Python's own, as when it goes on.
@@ -53,11 +54,11 @@ def plan(
 
 def plan_to_go_on(
     path: Path,
-    model: VAE,
+    model: LatentVariableModel,
     images: Tensor,
-    config: VAEConfig | None,
+    config: Any,
     recipe: Recipe | None,
-    start: VAE | None,
+    start: LatentVariableModel | None,
 ) -> dict:
     """The plan of the run that saved this model, with the epochs that are asked now.
 
@@ -99,11 +100,12 @@ def more_epochs(epochs: int, recipe: dict, n_rows: int, began: int) -> int:
     return n_rows
 
 
-def plan_of(path: Path, model: VAE) -> dict:
+def plan_of(path: Path, model: LatentVariableModel) -> dict:
     """The plan in the record of a model; raises CheckpointError if there is none."""
     record, began = model.record, model.record.get("began", 0)
     try:
-        require(type(model) is VAE, "a VAE", type(model).__name__)
+        made = class_for(model.config)
+        require(type(model) is made, f"a {made.__name__}", type(model).__name__)
         require(record.keys() >= PARTS, f"a record of {sorted(PARTS)}", sorted(record))
         require(isinstance(record["data"], dict), "data by name", record["data"])
         require(type(record["seed"]) is int, "a seed", record["seed"])
@@ -124,16 +126,16 @@ def savable(recipe: Recipe) -> Recipe:
     return recipe
 
 
-def saved_as(start: VAE) -> str:
+def saved_as(start: LatentVariableModel) -> str:
     """The sha256 of a start's file; raises ValueError if it was not loaded from one."""
     sha256 = start.record.get("sha256")
     require(sha256 is not None, "a start that was loaded", "a model without a file")
     return sha256
 
 
-def check_images_of(config: VAEConfig, images: Tensor) -> None:
+def check_images_of(config: Any, images: Tensor) -> None:
     """Raise ValueError unless a model of this configuration can learn these images."""
-    LIKELIHOODS[config.likelihood].check(images, config.n_pixels)
+    class_for(config).check_data(config, images)
 
 
 def check_same(asked: dict, own: dict) -> None:

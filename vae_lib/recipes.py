@@ -33,6 +33,8 @@ class Recipe:
         binarization: "none", or "sample" for fresh random bits in each batch.
         clip_norm: upper limit on the gradient's norm; None for no limit. A guard
             against a rare wild batch where lr is high.
+        free_bits: nats of KL that each dimension of z has for nothing in the "elbo"
+            objective; see ``objectives.kl_beyond``. For a decoder that ignores z.
 
     Numbers of numpy and torch become Python's own. Raises ValueError if a value is out
     of range, or if the objective ignores it.
@@ -48,6 +50,7 @@ class Recipe:
     n_samples: int = 1
     binarization: str = "none"
     clip_norm: float | None = None
+    free_bits: float = 0.0
 
     def __post_init__(self) -> None:
         sound = {
@@ -60,12 +63,14 @@ class Recipe:
             "objective": one_of("objective", self.objective, OBJECTIVES),
             "n_samples": whole("n_samples", self.n_samples),
             "binarization": one_of("binarization", self.binarization, BITS),
+            "free_bits": number("free_bits", self.free_bits, least=0),
         }
         if self.clip_norm is not None:
             norm = number("clip_norm", self.clip_norm, above=0, or_else="None")
             sound["clip_norm"] = norm
-        weighted = sound["objective"] == "elbo" or sound["beta"] == 1
-        require(weighted, "beta = 1 with the objective 'iwae'", sound["beta"])
+        for name, plain in {"beta": 1, "free_bits": 0}.items():  # a bound without KL
+            fits = sound["objective"] == "elbo" or sound[name] == plain
+            require(fits, f"{name} = {plain} with the objective 'iwae'", sound[name])
         for name, value in sound.items():  # the class is frozen
             object.__setattr__(self, name, value)
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -18,8 +19,8 @@ from vae_lib.checkpoints import load, save, to_content
 from vae_lib.distributed import process_group, rank
 from vae_lib.files import try_to_write
 from vae_lib.guards import pick_device, require
+from vae_lib.kinds import class_for
 from vae_lib.latent import LatentVariableModel
-from vae_lib.models import VAE, VAEConfig
 from vae_lib.plans import check_images_of, plan, plan_to_go_on
 from vae_lib.recipes import Recipe
 from vae_lib.states import restore, state_of
@@ -33,16 +34,16 @@ A_ROW, BESIDE = 500, 2**20  # bytes: of the history, and for files beside the mo
 def train_run(
     folder: str | Path,
     images: Tensor,
-    config: VAEConfig | None = None,
+    config: Any = None,
     recipe: Recipe | None = None,
     *,
     seed: int = 0,
     resume: bool = False,
-    start: VAE | None = None,
+    start: LatentVariableModel | None = None,
     source: str | None = None,
     report: Callable[[dict], None] | None = None,
     **options,
-) -> VAE:
+) -> Any:
     """Train a model by this recipe in this folder, or go on with the one there.
 
     Before the first step it is tried whether all that is to be saved can be written.
@@ -82,7 +83,7 @@ def train_run(
         else:
             made_by = plan(images, config, recipe, seed, start, source)
             set_seed(made_by["seed"])
-            model = VAE.from_data(config, images)
+            model = class_for(config).from_data(config, images)
             if start is not None:
                 model.load_state_dict(start.state_dict())
         if options.get("validation") is not None:
@@ -106,7 +107,12 @@ def train_run(
 
 
 def prepare(
-    path: Path, model: VAE, made_by: dict, n_images: int, *, will_train: bool
+    path: Path,
+    model: LatentVariableModel,
+    made_by: dict,
+    n_images: int,
+    *,
+    will_train: bool,
 ) -> None:
     """Make the folder, and raise an error unless what training saves can be written.
 

@@ -4,17 +4,15 @@ Letters: B batch, L places of a row, V tokens, J latent dimensions, K samples (t
 sample axis first).
 """
 
-from dataclasses import dataclass, fields
-
 import torch
 from torch import Tensor
 
+from vae_lib.configs import SequenceConfig
 from vae_lib.distributions import gaussian_log_prob, reparameterize
 from vae_lib.domains import (
     check_floats,
     check_generator,
     check_switches,
-    one_of,
     require,
     whole,
 )
@@ -22,46 +20,7 @@ from vae_lib.latent import LatentVariableModel, VAEOutput
 from vae_lib.models import LOGVAR_BOUND
 from vae_lib.priors import PRIORS, Prior
 from vae_lib.tokens import END, categorical_log_prob, check_tokens
-from vae_lib.writers import DECODERS, Decoder, Encoder
-
-
-@dataclass(frozen=True)
-class SequenceConfig:
-    """Everything that fixes the shape of a VAE of strings.
-
-    Args:
-        latent_dim: J, the dimension of z.
-        hidden_dim: width of the layers, and of the state of a decoder that has one.
-        embedding_dim: numbers by which a token is known to the networks.
-        n_tokens: V, the tokens of the alphabet, the end token among them.
-        length: L, places of a row; a string has at most one token less.
-        decoder: "gru", which writes each token after the last one, or "parallel", which
-            knows nothing but z at every place.
-
-    Raises ValueError if a number is out of range or a name unknown.
-    """
-
-    latent_dim: int = 32
-    hidden_dim: int = 128
-    embedding_dim: int = 32
-    n_tokens: int = 19
-    length: int = 23
-    decoder: str = "gru"
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if name == "decoder":
-                one_of(name, value, DECODERS)
-            else:  # the class is frozen
-                object.__setattr__(self, name, whole(name, value))
-        known = "n_tokens > 1, one of them the end token"
-        require(self.n_tokens > 1, known, self.n_tokens)
-
-    @property
-    def n_pixels(self) -> int:
-        """L, the dimension of x, as every model has one."""
-        return self.length
+from vae_lib.writers import DECODERS, Decoder, Encoder, PropertyHead
 
 
 class SequenceVAE(LatentVariableModel):
@@ -69,6 +28,8 @@ class SequenceVAE(LatentVariableModel):
 
     Training shows its decoder the true tokens before each place, which is what the
     product rule asks for: p(x|z) is the product of p(token | z, tokens before it).
+
+    Book: eq-token-likelihood.
     """
 
     config_class = SequenceConfig
@@ -77,11 +38,30 @@ class SequenceVAE(LatentVariableModel):
         super().__init__(config)
         self.encoder = Encoder(config)
         self.decoder: Decoder = DECODERS[config.decoder](config)
+        self.head = PropertyHead(config) if config.n_properties else None
         self.prior: Prior = PRIORS["standard"](config)
 
-    def check(self, x: Tensor) -> None:
-        """Raise ValueError unless x (N, L) are strings of the model's alphabet."""
-        check_tokens(x, self.config.length, self.config.n_tokens)
+    @property
+    def x_dtype(self) -> torch.dtype:
+        """The type of tokens."""
+        return torch.int64
+
+    @classmethod
+    def check_data(cls, config: SequenceConfig, x: Tensor) -> None:
+        """Raise ValueError unless x (N, L) are strings of the alphabet."""
+        cls.check_config(config)
+        check_tokens(x, config.length, config.n_tokens)
+
+    def check_labels(self, labels: Tensor | None, n: int) -> None:
+        """Raise ValueError unless these are finite properties of n strings, or None."""
+        if labels is None:
+            return
+        dtype, width = self.input_mean.dtype, self.config.n_properties
+        expected = f"properties ({n}, {width}), finite, of {dtype}, or None"
+        require(width > 0, "no properties, for this model has no head", labels)
+        sort = isinstance(labels, Tensor) and labels.dtype == dtype
+        require(sort and labels.shape == (n, width), expected, labels)
+        require(bool(labels.isfinite().all()), expected, "NaN or infinity")
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Parameters (mu, logvar) of q(z|x), each (B, J), from tokens x (B, L).
@@ -105,22 +85,28 @@ class SequenceVAE(LatentVariableModel):
     def forward(
         self,
         x: Tensor,
-        y: None = None,
+        y: Tensor | None = None,
         *,
         n_samples: int | None = None,
         eps: Tensor | None = None,
         generator: torch.Generator | None = None,
         weights: bool = False,
     ) -> VAEOutput:
-        """Encode x (B, L), draw z, decode and score, as ``models.VAE.forward`` does."""
+        """Encode x (B, L), draw z, decode and score, as ``models.VAE.forward`` does.
+
+        With properties y (B, P) what is scored is the pair: log p(x|z) + log p(y|z). A
+        code is read from x alone.
+        """
         check_switches(weights=weights)
-        require(y is None, "no labels for a SequenceVAE", y)
         mu, logvar = self.encode(x)
+        self.check_labels(y, len(x))
         z = reparameterize(
             mu, logvar, n_samples=n_samples, eps=eps, generator=generator
         )
         x_logits = self.decode(z, x)
         log_p_x_given_z = categorical_log_prob(x, x_logits)
+        if y is not None:
+            log_p_x_given_z = log_p_x_given_z + self.head.log_prob(y, z)
         kl = self.prior.kl(mu, logvar, z)
         log_w = None
         if weights:

@@ -1,4 +1,4 @@
-"""Which images a run was trained on, as its file remembers them."""
+"""Which examples a run was trained on, as its file remembers them."""
 
 import hashlib
 import math
@@ -8,16 +8,17 @@ from torch import Tensor
 
 from vae_lib.data_sets import MNIST, DataSet
 from vae_lib.domains import require
-from vae_lib.models import VAE
+from vae_lib.kinds import class_for
+from vae_lib.latent import LatentVariableModel
 
 
 def describe(images: Tensor) -> dict:
-    """What a run remembers of its images (N, D): how many, and which is the first."""
+    """What a run remembers of its x (N, D): how many, and which is the first."""
     return {"n_images": len(images), "first_image": sha256_of(images[0])}
 
 
 def sha256_of(image: Tensor) -> str:
-    """The sha256 of an image (D,) in float32."""
+    """The sha256 of an image, or a row of tokens, (D,) in float32."""
     return hashlib.sha256(image.detach().float().cpu().numpy().tobytes()).hexdigest()
 
 
@@ -28,14 +29,17 @@ def source_of(data: object) -> str:
     return source
 
 
-def check_trained_on(model: VAE, data: DataSet, name: str) -> None:
+def check_trained_on(model: LatentVariableModel, data: DataSet, name: str) -> None:
     """Raise ValueError if a run saved this model whose images were others."""
     other = f"this run was not trained on {'MNIST' if name == MNIST else name}"
     hint = "name its images by --data, or evaluate it with evaluate_elbo"
+    kind, own = data.config_class, type(model).__name__
+    fits = isinstance(model.config, kind)
+    require(fits, f"a model of {name}: {class_for(kind()).__name__}", own)
     n_pixels, width = math.prod(data.shape), model.config.n_pixels
     if width != n_pixels:
         raise ValueError(f"{other} (it has {width} pixels, not {n_pixels}): {hint}")
-    if not is_known_among(model.record.get("data"), lambda: data.load("train").images):
+    if not is_known_among(model.record.get("data"), lambda: data.load("train")[0]):
         raise ValueError(f"{other}: {hint}")
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from vae_lib.distributed import n_processes, share
-from vae_lib.domains import check_floats, check_generator, require, whole
+from vae_lib.distributed import n_processes, share, share_rows
+from vae_lib.domains import check_generator, number, require, whole
 from vae_lib.latent import VAEOutput
-from vae_lib.objectives import elbo, importance_weighted_bound
+from vae_lib.objectives import elbo, importance_weighted_bound, kl_beyond
 from vae_lib.recipes import OBJECTIVES, Recipe
 
 NEGLIGIBLE, STEPS_BETWEEN = 1e-30, 100
@@ -54,17 +54,18 @@ def take_step(
     beta: float = 1.0,
     objective: str = "elbo",
     clip_norm: float | None = None,
+    free_bits: float = 0.0,
 ) -> Tensor:
     """One optimizer step up the mean bound of a batch.
 
     Args:
         model: a VAE, alone or inside DistributedDataParallel.
         optimizer: of the model's parameters, its step size set.
-        x: images (B, D).
+        x: images (B, D), or what else the model takes.
         eps: standard normal noise (B, J), or (K, B, J) for K samples.
-        y: labels (B,) for a model that is told them.
+        y: labels (B,), or what else a model is told.
         n_images: what the sum of the bounds is divided by: B for their mean.
-        beta, objective, clip_norm: see ``recipes.Recipe``.
+        beta, objective, clip_norm, free_bits: see ``recipes.Recipe``.
 
     Returns sums over the batch, (3,), in nats, of log p(x|z), the KL and the bound.
     Raises ValueError if an argument is out of range, or if the objective ignores beta.
@@ -73,7 +74,7 @@ def take_step(
     sound = n_images > 0 and (clip_norm is None or clip_norm > 0)
     require(sound, "n_images > 0 and clip_norm > 0 or None", (n_images, clip_norm))
     output = model(x, y, eps=eps, weights=objective == "iwae")
-    bound, sums = bound_and_sums(output, beta, objective)
+    bound, sums = bound_and_sums(output, beta, objective, free_bits)
     loss = -bound / n_images
     optimizer.zero_grad()
     loss.backward()
@@ -84,19 +85,24 @@ def take_step(
 
 
 def bound_and_sums(
-    output: VAEOutput, beta: float, objective: str
+    output: VAEOutput, beta: float, objective: str, free_bits: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """The bound summed over the batch, and the sums (3,) that ``take_step`` returns.
 
-    Raises ValueError if the objective is unknown, or if it ignores beta.
+    Raises ValueError if the objective is unknown, or if it ignores beta or free_bits.
     """
-    if objective not in OBJECTIVES or (objective == "iwae" and beta != 1):
-        got = f"beta = {beta} with {objective!r}"
-        raise ValueError(f"expected objective 'elbo', or 'iwae' with beta 1, got {got}")
+    plain = objective == "iwae" and (beta, free_bits) == (1, 0)
+    if objective not in OBJECTIVES or not (plain or objective == "elbo"):
+        got = f"beta = {beta} and free_bits = {free_bits} with {objective!r}"
+        expected = "objective 'elbo', or 'iwae' with beta 1 and no free bits"
+        raise ValueError(f"expected {expected}, got {got}")
     if objective == "iwae":
         bound = importance_weighted_bound(output.log_w)  # (B,)
     else:
-        bound = elbo(output.log_p_x_given_z, output.kl, beta=beta)  # (B,)
+        kl = output.kl
+        if number("free_bits", free_bits, least=0) > 0:
+            kl = kl_beyond(output.mu, output.logvar, free_bits)
+        bound = elbo(output.log_p_x_given_z, kl, beta=beta)  # (B,)
     log_p_x_given_z = output.log_p_x_given_z.view(-1, len(output.mu)).mean(0)  # (B,)
     terms = torch.stack((log_p_x_given_z, output.kl, bound)).detach()  # (3, B)
     return bound.sum(), terms.sum(1)
@@ -125,6 +131,7 @@ def train_epoch(
     Book: eq-minibatch.
     """
     _check_epoch(images, recipe, n_done, latent_dim, generator)
+    dtype = next(model.parameters()).dtype
     batches = epoch.order.split(recipe.batch_size)
     for index in batches[len(epoch.sums) :]:
         if len(epoch.sums) % STEPS_BETWEEN == 0:
@@ -133,7 +140,7 @@ def train_epoch(
         if recipe.binarization == "sample":
             x = torch.bernoulli(x, generator=generator)
         shape = recipe.noise_shape(len(x), latent_dim)  # (B, J) or (K, B, J)
-        eps = torch.randn(shape, dtype=x.dtype, device=x.device, generator=generator)
+        eps = torch.randn(shape, dtype=dtype, device=x.device, generator=generator)
         done = n_done + (len(epoch.sums) + 1) / len(batches)
         optimizer.param_groups[0]["lr"] = recipe.step_size(done)
         sums = step(
@@ -141,11 +148,12 @@ def train_epoch(
             optimizer,
             share(x),
             share(eps),
-            None if labels is None else share(labels[index, None])[:, 0],  # (B,)
+            None if labels is None else share_rows(labels[index]),
             n_images=len(x) / n_processes(),
             beta=recipe.beta,
             objective=recipe.objective,
             clip_norm=recipe.clip_norm,
+            free_bits=recipe.free_bits,
         )
         epoch.sums.append(sums)
         if stop():
@@ -155,9 +163,12 @@ def train_epoch(
 
 def _check_epoch(images, recipe, n_done, latent_dim, generator) -> None:
     """Raise ValueError unless these are what ``train_epoch`` takes."""
-    check_floats("images (N, D)", images)
+    sort = isinstance(images, Tensor) and images.dim() == 2 and not images.is_complex()
+    require(sort, "images (N, D)", images)
     check_generator(generator, images.device)
     require(isinstance(recipe, Recipe), "a Recipe", recipe)
+    grey = images.is_floating_point() or recipe.binarization == "none"
+    require(grey, "images of floats to draw bits of", images.dtype)
     whole("n_done", n_done, 0)
     whole("latent_dim", latent_dim)
 

@@ -42,6 +42,7 @@ def categorical_log_prob(tokens: Tensor, x_logits: Tensor) -> Tensor:
         log p(x) in nats, shape (..., B): summed over the places.
 
     Raises ValueError unless the shapes fit and the logits are floats.
+    Book: eq-token-likelihood, eq-strings-sum.
     """
     check_floats("x_logits (..., B, L, V)", x_logits)
     fits = isinstance(tokens, Tensor) and tokens.dtype == torch.int64

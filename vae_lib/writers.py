@@ -1,4 +1,4 @@
-"""The networks of a VAE of strings: one reads tokens, others write them.
+"""The networks of a VAE of strings: to read tokens, to write them, to tell of them.
 
 A decoder is one class and one line in DECODERS; none is asked by name.
 Letters: B batch, L places of a row, V tokens, J latent dimensions, n codes.
@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vae_lib.distributions import gaussian_log_prob
 from vae_lib.tokens import END
 
 Choose = Callable[[Tensor], Tensor]  # tokens (...) of logits (..., V)
@@ -90,9 +91,7 @@ class GRUDecoder(Decoder):
 
     def forward(self, z: Tensor, tokens: Tensor) -> Tensor:
         """Logits (..., B, L, V) of z (..., B, J), each place told the tokens before."""
-        before = F.pad(
-            tokens[:, :-1], (1, 0), value=END
-        )  # a string begins where one ends
+        before = F.pad(tokens[:, :-1], (1, 0), value=END)  # begins where one ends
         lead = z.shape[:-1]
         before = before.expand(*lead, -1).reshape(-1, self.length)
         flat = z.reshape(-1, z.shape[-1])
@@ -117,4 +116,68 @@ class GRUDecoder(Decoder):
         return self.out(seen), state
 
 
-DECODERS: dict[str, type[Decoder]] = {"gru": GRUDecoder, "parallel": ParallelDecoder}
+class WindowDecoder(Decoder):
+    """Token after token: each is told z, its place and the last few tokens, no more."""
+
+    def __init__(self, config: Any):
+        super().__init__()
+        width, self.length, self.window = (
+            config.hidden_dim,
+            config.length,
+            config.window,
+        )
+        self.embedding = nn.Embedding(config.n_tokens, config.embedding_dim)
+        n_in = config.latent_dim + config.length + config.window * config.embedding_dim
+        self.layers = nn.Sequential(
+            nn.Linear(n_in, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, config.n_tokens),
+        )
+
+    def forward(self, z: Tensor, tokens: Tensor) -> Tensor:
+        """Logits (..., B, L, V) of z (..., B, J), each place told the tokens before."""
+        before = F.pad(tokens[:, :-1], (self.window, 0), value=END)
+        seen = before.unfold(1, self.window, 1)  # (B, L, window)
+        return self._judge(z, seen, torch.arange(self.length, device=z.device))
+
+    def write(self, z: Tensor, choose: Choose) -> Tensor:
+        """Tokens (n, L) of z (n, J), each chosen after the last few before it."""
+        row = z.new_full((len(z), self.window), END, dtype=torch.int64)
+        for place in range(self.length):
+            seen = row[:, None, -self.window :]
+            places = torch.tensor([place], device=z.device)
+            row = torch.cat((row, choose(self._judge(z, seen, places))), dim=1)
+        return row[:, self.window :]
+
+    def _judge(self, z: Tensor, seen: Tensor, places: Tensor) -> Tensor:
+        """Logits (..., B, l, V) at l places, of z (..., B, J) and what each sees."""
+        known = self.embedding(seen).flatten(2)  # (B, l, window E)
+        lead = (*z.shape[:-1], len(places))
+        place = F.one_hot(places, self.length).to(z.dtype)
+        parts = (z[..., None, :], known, place)
+        return self.layers(torch.cat([p.expand(*lead, -1) for p in parts], dim=-1))
+
+
+DECODERS: dict[str, type[Decoder]] = {
+    "gru": GRUDecoder,
+    "window": WindowDecoder,
+    "parallel": ParallelDecoder,
+}
+
+
+class PropertyHead(nn.Module):
+    """p(y|z): properties with normal noise, of a size that is learned, about f(z)."""
+
+    def __init__(self, config: Any):
+        super().__init__()
+        width, n_out = config.hidden_dim, config.n_properties
+        self.mean = nn.Sequential(
+            nn.Linear(config.latent_dim, width), nn.ReLU(), nn.Linear(width, n_out)
+        )
+        self.logvar = nn.Parameter(torch.zeros(n_out))
+
+    def log_prob(self, y: Tensor, z: Tensor) -> Tensor:
+        """log p(y|z) in nats, (..., B), of y (B, P) and z (..., B, J)."""
+        return gaussian_log_prob(y, self.mean(z), self.logvar)

@@ -24,8 +24,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tools.book import BOOK, ROOT
 from tools.records import benchmark
+from tools.records.shipped import data_of
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
 from vae_lib.data import load_mnist
+from vae_lib.kinds import class_for
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.steps import take_step
 from vae_lib.training import set_seed, train
@@ -82,7 +84,8 @@ def an_epoch(preset: str, images: Tensor, device: str) -> dict[str, float]:
     """Seconds and bound of this preset's second epoch; the first one warms up."""
     config, recipe, _, start = PRETRAINED[preset]
     set_seed(0)
-    model = load_pretrained(start) if start else VAE.from_data(config, images)
+    new = class_for(config).from_data
+    model = load_pretrained(start) if start else new(config, images)
     options = {"epochs": 2, "device": device, "progress": False}
     row = train(model, images, recipe, **options).rows[-1]
     return {"seconds": row["seconds"], "train_elbo": row["elbo"]}
@@ -128,7 +131,10 @@ def line(small: dict, large: dict) -> dict[str, float]:
 def measured(device: str) -> dict:
     """All that is measured on this device."""
     images = load_mnist("train").images
-    presets = {name: an_epoch(name, images, device) for name in PRETRAINED}
+    presets = {
+        name: an_epoch(name, data_of(name).load("train")[0], device)
+        for name in PRETRAINED
+    }
     networks = {}
     for name, config in NETWORKS.items():
         both = [steps(config, batch, device) for batch in BATCHES[name]]

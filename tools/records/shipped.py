@@ -2,7 +2,7 @@
 
     python -m tools.records.shipped mnist-2d
 
-trains it in _build/runs on all training digits, and the models that it starts from
+trains it in _build/runs on all training data, and the models that it starts from
 before it; writes vae_lib/checkpoints/NAME.safetensors and prints the sha256 that
 belongs into vae_lib.checkpoints.PRETRAINED. The recipe was chosen on a validation
 split; the test set is read once, for the figure in the file's record.
@@ -17,32 +17,39 @@ import torch
 
 from tools.records.measures import RUNS
 from vae_lib.checkpoints import FOLDER, PRETRAINED, load, save
-from vae_lib.data import load_mnist
+from vae_lib.data_sets import DATA_SETS, DataSet, usual_for
 from vae_lib.evaluation import evaluate_elbo
-from vae_lib.models import VAE
+from vae_lib.latent import LatentVariableModel
+from vae_lib.models import VAEConfig
 from vae_lib.runs import MODEL, train_run
 from vae_lib.threads import n_threads
 
 
-def trained(name: str) -> VAE:
+def data_of(name: str) -> DataSet:
+    """What a shipped model is trained on."""
+    return DATA_SETS[usual_for(PRETRAINED[name].config)]
+
+
+def trained(name: str) -> LatentVariableModel:
     """The shipped model of this name, trained anew in _build/runs, or already."""
     preset, run = PRETRAINED[name], RUNS / name
     start = trained(preset.start) if preset.start else None
-    images = load_mnist("train").images
-    options = {"resume": True, "start": start, "compile": True}
+    images = data_of(name).load("train")[0]
+    is_image = isinstance(preset.config, VAEConfig)  # torch compiles no GRU
+    options = {"resume": True, "start": start, "compile": is_image}
     train_run(run, images, preset.config, preset.recipe, **options)
     return load(run / MODEL)
 
 
-def ship(name: str, model: VAE) -> dict:
+def ship(name: str, model: LatentVariableModel) -> dict:
     """Put a trained model where it ships, and return the record that it carries."""
-    preset, digits = PRETRAINED[name], load_mnist("train").images
-    images = preset.recipe.as_trained(load_mnist("test").images)
+    preset, data = PRETRAINED[name], data_of(name)
+    images = preset.recipe.as_trained(data.load("test")[0])
     record = {
         "recipe": asdict(preset.recipe),
         "start": preset.start,
         "seed": model.record["seed"],
-        "train_images": len(digits),
+        "train_images": len(data.load("train")[0]),
         "train_seconds": round(undisturbed(model.record["rows"]), 1),
         "test_elbo": evaluate_elbo(model, images).elbo,
         "torch": torch.__version__,

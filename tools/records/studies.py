@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 
 import torch
 
-from tools.records import animals, bits, densities, gap, rivals, uses
+from tools.records import animals, bits, densities, gap, molecules, rivals, uses
 from tools.records.measures import (
     EXAMPLE,
     EXAMPLE_RECIPE,
@@ -181,6 +181,7 @@ OTHERS = {
         {"runs": uses.run(), "more holes": uses.more_holes()}
         | {"more planes": uses.more_planes()},
     ),
+    "molecules": lambda: write_record("molecules", {"runs": molecules.run()}),
     "rivals": lambda: write_record("rivals", rivals.run()),
 }
 
