@@ -156,6 +156,12 @@ def test_strings_and_images_are_not_taken_for_each_other(words, said, run, tmp_p
     assert not (tmp_path / "NEW" / "model.safetensors").exists()
 
 
+def test_a_shipped_model_of_strings_is_judged_on_strings(run, few_molecules):
+    code, out, _ = run("evaluate", "molecules", "--limit", 3, "--n-samples", 2)
+    elbo = evaluate_elbo(load_pretrained("molecules"), few_molecules).elbo
+    assert code == 0 and f"{elbo:.2f}  (40 test strings)" in out
+
+
 def test_the_data_command_counts_the_strings(run):
     code, out, _ = run("data", "--data", "molecules")
     line = (

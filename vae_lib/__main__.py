@@ -23,7 +23,7 @@ from vae_lib.arguments import unknown
 from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import PRETRAINED, load, load_pretrained
 from vae_lib.console import has_terminal, line_per_epoch, say, show
-from vae_lib.data_sets import MNIST, describe, find_data_set
+from vae_lib.data_sets import MNIST, describe, find_data_set, usual_for
 from vae_lib.distributed import process_group, rank
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
 from vae_lib.export import export_network
@@ -127,7 +127,9 @@ def run_evaluate(arguments: Namespace) -> None:
     recipe = recipes.from_file(
         {"epochs": 1} | recipe
     )  # a record of your own may lack it
-    source = getattr(arguments, "data", source_of(model.record.get("data")))
+    trained_on = model.record.get("data")
+    own = source_of(trained_on) if trained_on else usual_for(model.config)
+    source = getattr(arguments, "data", own)
     data = find_data_set(source)
     check_trained_on(model, data, source)
     images = recipe.as_trained(data.load("test")[0])
