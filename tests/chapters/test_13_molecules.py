@@ -15,6 +15,7 @@ from torch.testing import assert_close
 
 from vae_lib.configs import SequenceConfig
 from vae_lib.molecules import load_molecules
+from vae_lib.objectives import effective_beta
 from vae_lib.records import load_record
 from vae_lib.sequences import SequenceVAE
 from vae_lib.tokens import END, categorical_log_prob
@@ -277,6 +278,21 @@ def test_what_the_page_says_of_too_many_nats_and_of_the_mass(runs):
     written = runs.loc["gru", "written"]
     often = written.str["train"] / 100_000 / (written.str["test"] / 30_165)
     says("written # times as often", often.mean())
+
+
+def test_the_betas_of_programs_are_those_of_their_reductions():
+    def beta(likelihood: str, kl: str, places: int, dims: int, weight: float) -> float:
+        sizes = {"batch_size": 40, "n_pixels": places, "latent_dim": dims}
+        return effective_beta(likelihood, kl, **sizes, kl_weight=weight)
+
+    tiny = beta("mean", "mean", 22, 50, 1e-5)
+    says("and batch, times $#$ | $#$ |", 1e-5, tiny)
+    assert beta("batchmean", "batchmean", 60, 56, 0.005) == 0.005
+    says("sum, times 0.005 | # |", 0.005)
+    # 120 times a mean over 120 places of V entries each.
+    says("292$ | #, for $V", beta("mean", "mean", 120 * 55, 292, 1 / 120))
+    says("196$ | # |", beta("mean", "mean", 120, 196, 1.0))
+    says("0.05 in the end | # |", 0.05 * 36.86)
 
 
 def test_what_the_page_says_of_where_strings_fall(runs):
