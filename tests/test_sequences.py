@@ -69,6 +69,18 @@ def test_greedy_takes_the_likeliest_token_at_each_place(model):
     assert torch.equal(written[before], best[before])
 
 
+def test_writing_asks_for_the_logits_that_judging_asks_for(model):
+    """Place by place, given the tokens that were written before."""
+    z, asked = torch.randn(6, J), []
+
+    def choose(logits):
+        asked.append(logits)
+        return logits.argmax(-1)
+
+    tokens = model.decoder.write(z, choose)
+    torch.testing.assert_close(torch.cat(asked, dim=1), model.decode(z, tokens))
+
+
 def test_it_is_the_sum_of_torchs_log_probabilities_up_to_the_end():
     tokens = torch.tensor([[2, 1, END, END], [END, END, END, END], [1, 1, 2, END]])
     logits = torch.randn(7, 3, L, V)
@@ -178,6 +190,23 @@ def test_free_bits_are_the_greater_of_the_two_in_each_dimension():
     (slope,) = torch.autograd.grad(kl_beyond(mu, logvar, limit.item()).sum(), mu)
     moved = each.mean(0) > limit.item()
     assert (slope[:, ~moved] == 0).all() and torch.equal(slope[:, moved], mu[:, moved])
+
+
+def test_with_enough_free_bits_a_step_has_no_kl():
+    """All bits free or no weight of the KL: the same weights after an epoch."""
+    x, weights = rows(True), {}
+    options = dict(epochs=1, batch_size=5, lr=0.01, device="cpu", progress=False)
+    for name, changes in {
+        "free": {"free_bits": 1e3},
+        "no": {"beta": 0.0},
+        "": {},
+    }.items():
+        torch.manual_seed(0)
+        model = SequenceVAE(SequenceConfig(**SMALL))
+        train(model, x, **options, **changes)
+        weights[name] = torch.cat([w.detach().flatten() for w in model.parameters()])
+    torch.testing.assert_close(weights["free"], weights["no"])
+    assert (weights["free"] - weights[""]).abs().max() > 1e-4
 
 
 def test_the_loop_trains_strings_and_saves_them(model, tmp_path):
