@@ -171,8 +171,7 @@ def active_units(
 
     A dimension is active if the variance over the data of its posterior mean exceeds
     the threshold >= 0. Raises ValueError if the images are bad or fewer than two.
-    Book: eq-active-units.
-    Source: Burda, Grosse & Salakhutdinov (2016).
+    Book: eq-active-units. Source: Burda, Grosse & Salakhutdinov (2016).
     """
     check_judged(model)
     check_given(model, images)
