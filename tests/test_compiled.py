@@ -14,6 +14,7 @@ from vae_lib.models import VAE
 from vae_lib.training import set_seed, train
 
 RECIPES = {
+    "free bits": {"free_bits": 0.5},
     "beta": {"beta": 0.5, "clip_norm": 0.1, "schedule": "cosine"},
     "gentle": {"clip_norm": 1e6, "lr": 0.1},
     "iwae": {"objective": "iwae", "n_samples": 3, "schedule": "cosine"},
