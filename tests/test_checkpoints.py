@@ -14,6 +14,7 @@ from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import PRETRAINED, CheckpointError, load, load_pretrained, save
 from vae_lib.containers import pack
 from vae_lib.data_sets import DATA_SETS, usual_for
+from vae_lib.distributions import reparameterize
 from vae_lib.evaluation import evaluate_elbo
 from vae_lib.models import VAE, VAEConfig
 
@@ -202,3 +203,17 @@ def test_a_shipped_model_is_small_and_as_good_as_its_record_says(name):
     images = recipe.as_trained(data.load("test")[0])
     report = evaluate_elbo(model, images)
     assert report.elbo == pytest.approx(model.record["test_elbo"], abs=0.05)
+
+
+def test_the_shipped_head_tells_the_gap_of_molecules_that_it_has_not_seen():
+    """At the mean of q(z|x); at draws of z, as far off as its own noise says."""
+    model = load_pretrained("molecules-gap")
+    told = DATA_SETS["molecules"].examples_for(model.config, "test")
+    x, y = (rows[:3000] for rows in told)
+    with torch.no_grad():
+        mu, logvar = model.encode(x)
+        z = reparameterize(mu, logvar)
+        at_mean, at_z = ((y - model.head.mean(c)).square().mean() for c in (mu, z))
+        noise = (model.head.logvar / 2).exp()
+    assert y.shape == (3000, 1) and 1 - at_mean / y.var() > 0.75
+    assert at_z.sqrt().item() == pytest.approx(noise.item(), rel=0.05)

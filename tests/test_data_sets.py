@@ -13,8 +13,10 @@ import torch
 from PIL import Image
 
 from vae_lib.checkpoints import load
+from vae_lib.configs import SequenceConfig, VAEConfig
 from vae_lib.data import SHAPE, load_mnist
 from vae_lib.data_sets import DATA_SETS, find_data_set, kinds_in_words
+from vae_lib.molecules import load_molecules, standardized
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (30, 6, 5, 3), dtype=np.uint8)
 KINDS = np.arange(30) % 3
@@ -44,6 +46,22 @@ def folder(path, levels=LEVELS, kinds=None, suffix=".png", first=0) -> str:
 def test_the_shape_of_a_named_set_is_that_of_its_pictures():
     assert DATA_SETS["mnist"].shape == SHAPE and find_data_set("mnist").ink
     assert load_mnist("test").images.shape[1] == np.prod(SHAPE)
+
+
+def test_a_model_is_told_as_many_properties_as_its_head_tells():
+    data, known = DATA_SETS["molecules"], load_molecules("test")
+    for k in range(6):
+        x, y = data.examples_for(SequenceConfig(n_properties=k), "test")
+        assert torch.equal(x, known.tokens)
+        if k == 0:
+            assert y is None
+        else:
+            assert torch.equal(y, standardized(known.properties)[:, :k])
+
+
+def test_a_model_of_images_is_told_nothing_of_them():
+    x, y = DATA_SETS["animals"].examples_for(VAEConfig(), "test")
+    assert len(x) == 2_000 and y is None
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ PARTS = {  # no doors: train puts them together, of what it has checked
     *("guards.NonFiniteLossError", "style.styled"),
     *("evaluation.ElboReport", "data.ImageSet", "data_sets.DataSet"),
     *("molecules.MoleculeSet", "configs.SequenceConfig.n_pixels"),
-    "sequences.SequenceVAE.x_dtype",
+    *("sequences.SequenceVAE.x_dtype", "sequences.SequenceVAE.is_told"),
+    "data_sets.DataSet.examples_for",
     *("data_sets.describe", "data_sets.kinds_in_words", "configs.VAEConfig.picture"),
     *("autoencoder.AutoEncoder",),  # its constructor is that of VAE
 }
@@ -364,6 +365,14 @@ TABLE = {
         molecules.load_molecules,
         lambda: {"split": "test"},
         {"split": ["valid", None, ["test"], 0], "device": DEVICES},
+    ),
+    "molecules.standardized": (
+        molecules.standardized,
+        lambda: {"properties": rand(4, 5)},
+        {
+            "properties": [None, [[0.0] * 5], "gap", rand(5), rand(4, 4), rand(2, 4, 5)]
+            + [rand(4, 5).long(), rand(4, 5).half(), with_one(math.inf, rand(4, 5))]
+        },
     ),
     "molecules.read_smiles": (
         molecules.read_smiles,

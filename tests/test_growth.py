@@ -23,6 +23,8 @@ from vae_lib.likelihoods import LIKELIHOODS, Likelihood
 from vae_lib.models import VAE
 from vae_lib.networks import NETWORKS, Network, Shift
 from vae_lib.priors import PRIORS, Prior
+from vae_lib.recipes import Recipe
+from vae_lib.runs import train_run
 from vae_lib.training import train
 
 
@@ -71,8 +73,9 @@ class Linear(LatentVariableModel):
         self.encoder = nn.Linear(config.n_pixels, 1)
         self.decoder = nn.Linear(1, config.n_pixels)
 
-    def check(self, x):
-        check_images(x, self.config.n_pixels)
+    @classmethod
+    def check_data(cls, config, x):
+        check_images(x, config.n_pixels)
 
     def known(self, y):
         """What is known of x without its code."""
@@ -212,6 +215,24 @@ def test_a_model_that_is_told_labels_learns_what_they_say(objective, labelled):
     same = labels == shuffled
     assert (told[same] - mistold[same]).abs().max() < 1e-4
     assert (told[~same] - mistold[~same]).mean() > 0.3
+
+
+def test_a_run_of_such_a_model_is_told_its_labels(
+    labelled, tmp_path, monkeypatch, refuses
+):
+    monkeypatch.setitem(KINDS, "Conditional", Conditional)
+    images, labels = labelled
+    recipe, calm = Recipe(epochs=2), {"device": "cpu", "progress": False}
+    for epochs in (1, 2):
+        options = calm | {"labels": labels, "resume": True}
+        model = train_run(tmp_path, images, Pair(6), Recipe(epochs), **options)
+    assert len(model.history.rows) == 2 and model.means.weight.grad.abs().sum() > 0
+    for other, said in (
+        (None, "labels (90,) from 0 to 2"),
+        (labels.roll(1), "the labels of this run, got 'others'"),
+    ):
+        with refuses(ValueError, said):
+            train_run(tmp_path, images, recipe=recipe, labels=other, resume=True)
 
 
 @pytest.mark.long

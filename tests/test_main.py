@@ -21,9 +21,10 @@ from vae_lib.data import ImageSet, binarize, load_mnist
 from vae_lib.data_sets import DATA_SETS
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
 from vae_lib.models import VAE, VAEConfig
-from vae_lib.molecules import MoleculeSet, read_smiles
+from vae_lib.molecules import DEVIATIONS, MEANS, MoleculeSet, read_smiles, standardized
 from vae_lib.recipes import Recipe, from_file
 from vae_lib.runs import train_run
+from vae_lib.sources import sha256_of
 
 TINY = ("--hidden-dims", "4", "--epochs", "1")
 
@@ -34,13 +35,14 @@ def forty_digits(split: str) -> ImageSet:
 
 
 @pytest.fixture(autouse=True)
-def few_molecules(monkeypatch) -> torch.Tensor:
+def few_molecules(monkeypatch) -> MoleculeSet:
     """Forty strings, which the command line takes for each split of the molecules."""
     tokens = read_smiles([("C" * (k % 7 + 1) + "O" * (k % 3)) for k in range(40)])
-    few = MoleculeSet(tokens, torch.zeros(40, 5))
+    noise = torch.randn(40, 5, generator=torch.Generator().manual_seed(1))
+    few = MoleculeSet(tokens, torch.tensor(MEANS) + torch.tensor(DEVIATIONS) * noise)
     others = DATA_SETS["molecules"]._replace(load=lambda split: few)
     monkeypatch.setitem(DATA_SETS, "molecules", others)
-    return few.tokens
+    return few
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +116,7 @@ def test_strings_are_trained_judged_and_written(run, tmp_path, few_molecules):
     code, out, _ = run("evaluate", tmp_path, "--n-samples", 7, "--json")
     found = json.loads(out)
     assert code == 0 and found["strings"] == 40 and "pixels" not in found
-    elbo = evaluate_elbo(model, few_molecules).elbo
+    elbo = evaluate_elbo(model, few_molecules.tokens).elbo
     assert found["elbo"] == pytest.approx(elbo)
     code, out, _ = run("evaluate", tmp_path, "--n-samples", 2)
     assert code == 0 and "(40 test strings)" in out
@@ -129,6 +131,13 @@ def test_strings_are_trained_judged_and_written(run, tmp_path, few_molecules):
         (["train", "--out", "NEW", "--data", "molecules", "--likelihood", "gaussian"],
          "expected options among --decoder"),
         (["train", "--out", "NEW", "--decoder", "gru"], "expected options among --act"),
+        (["train", "--out", "NEW", "--n-properties", "1"], "got '--n-properties'"),
+        (["train", "--out", "NEW", "--data", "molecules", "--n-properties", "6"],
+         "n_properties <= 5, of gap, dipole, polarizability, logp, tpsa, got 6"),
+        (["train", "--out", "NEW", "--data", "molecules", "--n-properties", "-1"],
+         "n_properties >= 0, got -1"),
+        (["train", "--out", "RUN", "--resume", "--n-properties", "1"],
+         "n_properties = 1, got n_properties = 0"),
         (["train", "--out", "NEW", "--data", "molecules", "--preset", "mnist-2d"],
          "a preset or a run of SequenceConfig for molecules, got 'VAEConfig'"),
         (["train", "--out", "NEW", "--data", "mnist", "--preset", "molecules"],
@@ -156,9 +165,40 @@ def test_strings_and_images_are_not_taken_for_each_other(words, said, run, tmp_p
     assert not (tmp_path / "NEW" / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_a_head_is_told_the_first_properties_of_the_training_set(
+    k, run, tmp_path, few_molecules
+):
+    """As in Python, goes on knowing them, and is judged on the strings alone."""
+    tokens, known = few_molecules
+    words = ("--data", "molecules", "--n-properties", k, *STRINGS)
+    assert run("train", *words, "--out", tmp_path / "a")[::2] == (0, "")
+    model = load(tmp_path / "a" / "model.safetensors")
+    assert model.config == SequenceConfig(2, 5, n_properties=k)
+    labels = standardized(known)[:, :k]
+    assert model.record["data"]["labels"] == sha256_of(labels)
+    recipe = from_file(model.record["recipe"])
+    options = {"labels": labels, "device": "cpu", "progress": False}
+    other = train_run(tmp_path / "b", tokens, model.config, recipe, **options)
+    for name, weight in other.state_dict().items():
+        assert torch.equal(weight, model.state_dict()[name]), name
+    code, out, _ = run("evaluate", tmp_path / "a", "--n-samples", 7, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["elbo"] == pytest.approx(
+        evaluate_elbo(model, tokens).elbo
+    )
+    log_p_x = log_likelihood(model, tokens, n_samples=7).mean().item()
+    assert found["log_p_x"] == pytest.approx(log_p_x, rel=1e-6)
+    again = ("train", "--out", tmp_path / "a", "--resume", "--epochs", 2)
+    assert run(*again)[::2] == (0, "")
+    assert len(load(tmp_path / "a" / "model.safetensors").record["rows"]) == 2
+    code, _, err = run(*again, "--n-properties", k - 1)
+    assert code == 2 and f"n_properties = {k - 1}" in err and err.count("\n") == 1
+
+
 def test_a_shipped_model_of_strings_is_judged_on_strings(run, few_molecules):
     code, out, _ = run("evaluate", "molecules", "--limit", 3, "--n-samples", 2)
-    elbo = evaluate_elbo(load_pretrained("molecules"), few_molecules).elbo
+    elbo = evaluate_elbo(load_pretrained("molecules"), few_molecules.tokens).elbo
     assert code == 0 and f"{elbo:.2f}  (40 test strings)" in out
 
 

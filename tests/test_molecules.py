@@ -9,13 +9,16 @@ import torch
 
 from vae_lib import molecules
 from vae_lib.molecules import (
+    DEVIATIONS,
     LENGTH,
+    MEANS,
     N_TRAIN,
     PROPERTIES,
     TOKENS,
     MoleculeSet,
     load_molecules,
     read_smiles,
+    standardized,
     write_smiles,
 )
 from vae_lib.tokens import END
@@ -96,6 +99,21 @@ def test_both_splits_are_alike(splits):
     train, test = (splits[split].properties.double() for split in ("train", "test"))
     error = (train.var(0) / len(train) + test.var(0) / len(test)).sqrt()
     assert ((train.mean(0) - test.mean(0)).abs() < 4 * error).all()
+
+
+def test_standardized_the_training_set_has_mean_0_and_deviation_1(splits):
+    found = standardized(splits["train"].properties).double()
+    assert found.mean(0).abs().max() < 1e-5 and (found.std(0) - 1).abs().max() < 1e-5
+
+
+def test_the_test_set_is_told_by_the_numbers_of_the_training_set(splits):
+    """However few of its molecules are asked for: their units come back."""
+    for rows in (slice(None), slice(1), slice(7, 9)):
+        y = splits["test"].properties[rows]
+        back = torch.tensor(MEANS) + torch.tensor(DEVIATIONS) * standardized(y)
+        torch.testing.assert_close(back, y, rtol=1e-5, atol=1e-4)
+    assert standardized(y).dtype == y.dtype
+    assert standardized(y.double()).dtype == torch.float64
 
 
 def test_what_is_written_is_read_again():

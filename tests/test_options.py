@@ -49,7 +49,7 @@ def parse(*words: str) -> dict:
 def test_everything_that_can_be_trained_has_an_option():
     assert set(RECIPE) == {field.name for field in fields(Recipe)}
     told = asdict(VAEConfig()) | asdict(SequenceConfig())
-    of_data = {"n_pixels", "shape", "length", "n_tokens", "n_properties"}
+    of_data = {"n_pixels", "shape", "length", "n_tokens"}
     assert set(NETWORK) == set(told) - of_data
 
 

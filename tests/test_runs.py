@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,9 @@ import torch
 from vae_lib import files, runs, training
 from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import CheckpointError, load, save
+from vae_lib.configs import SequenceConfig
 from vae_lib.guards import NonFiniteLossError
+from vae_lib.kinds import class_for
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.recipes import Recipe, from_file
 from vae_lib.runs import MODEL, train_run
@@ -488,6 +491,101 @@ def test_a_run_from_a_gpu_goes_on_without_one(
         run(tmp_path, images)
     run(tmp_path, images, resume=True)
     assert len(rows_of(tmp_path / MODEL)) == 4
+
+
+TOLD = SequenceConfig(2, 4, 3, n_tokens=3, length=3, n_properties=2)
+STRINGS = torch.tensor([[1, 2, 0], [1, 0, 0], [0, 0, 0], [2, 2, 0], [2, 1, 0]])
+STRINGS = STRINGS.repeat(10, 1)
+OF_STRINGS = {"binarization": "none", "schedule": "constant"}
+
+
+def properties() -> torch.Tensor:
+    return torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+
+
+def run_of_strings(folder, epochs=4, config=TOLD, **changes):
+    recipe = OF_STRINGS | {"epochs": epochs}
+    changes = {"resume": True, "labels": properties()} | changes
+    return run(folder, STRINGS, config=config, recipe=recipe, **changes)
+
+
+def with_last(value: float) -> torch.Tensor:
+    return properties().index_fill(0, torch.tensor(49), value)
+
+
+def test_a_run_that_is_told_labels_gives_the_bits_of_one_go_and_of_train(tmp_path):
+    pieces = [run_of_strings(tmp_path / "a", epochs) for epochs in (1, 3, 4)][-1]
+    whole = run_of_strings(tmp_path / "b")
+    torch.manual_seed(3)
+    model = class_for(TOLD).from_data(TOLD, STRINGS)
+    options = RECIPE | OF_STRINGS | {"device": "cpu", "progress": False}
+    training.train(model, STRINGS, labels=properties(), **options)
+    assert torch.equal(bits(whole), bits(pieces)) and elbos(whole) == elbos(pieces)
+    assert torch.equal(bits(whole), bits(model)) and elbos(whole) == elbos(model)
+    other = run_of_strings(tmp_path / "c", labels=with_last(0.0))
+    assert not torch.equal(bits(whole), bits(other))
+
+
+@pytest.mark.parametrize(
+    "labels, said",
+    [
+        (None, "expected labels of the 50 images, which this SequenceVAE is told"),
+        (properties()[:, :1], "expected properties (50, 2), finite"),
+        (properties()[:49], "expected properties (50, 2), finite"),
+        (properties().flatten(), "expected properties (50, 2), finite"),
+        (properties().double(), "of torch.float32, or None, got Tensor of shape"),
+        (with_last(float("nan")), "got 'NaN or infinity'"),
+        ("gap", "got 'gap'"),
+    ],
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_labels_that_the_model_cannot_be_told_are_refused_before_the_first_step(
+    there, labels, said, tmp_path, refuses, monkeypatch
+):
+    if there:
+        run_of_strings(tmp_path / "run", 1)
+        before = (tmp_path / "run" / MODEL).read_bytes()
+    monkeypatch.setattr(runs, "train", None)
+    with refuses(ValueError, said):
+        run_of_strings(tmp_path / "run", 2, labels=labels)
+    if there:
+        assert (tmp_path / "run" / MODEL).read_bytes() == before
+    else:
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_is_told_nothing_takes_no_labels(images, tmp_path, refuses):
+    with refuses(ValueError, "no properties, for this model has no head"):
+        run_of_strings(tmp_path / "run", config=replace(TOLD, n_properties=0))
+    with refuses(ValueError, "no labels, for VAE is told none"):
+        run(tmp_path / "run", images, labels=torch.zeros(50).long())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("labels", [with_last(0.0), properties().flip(0)])
+def test_going_on_with_other_labels_is_refused(labels, tmp_path, refuses):
+    """Were it the last one alone."""
+    run_of_strings(tmp_path, 1)
+    before = (tmp_path / MODEL).read_bytes()
+    with refuses(ValueError, "expected the labels of this run, got 'others'"):
+        run_of_strings(tmp_path, 2, labels=labels)
+    assert (tmp_path / MODEL).read_bytes() == before
+
+
+def test_a_run_of_before_is_loaded_and_goes_on_as_it_was_told(tmp_path, refuses):
+    """Its file says nothing of labels: it had none."""
+    silent = replace(TOLD, n_properties=0)
+    run_of_strings(tmp_path / "silent", 1, config=silent, labels=None)
+    assert "labels" not in load(tmp_path / "silent" / MODEL).record["data"]
+    more = run_of_strings(tmp_path / "silent", 2, config=silent, labels=None)
+    assert len(more.history.rows) == 2
+    run_of_strings(tmp_path / "told", 1)
+    model = load(tmp_path / "told" / MODEL)
+    del model.record["data"]["labels"]
+    save(tmp_path / "told" / MODEL, model, model.record, model.extra)
+    assert load(tmp_path / "told" / MODEL).config == TOLD
+    with refuses(ValueError, "expected no labels, as in this run so far, got 'others'"):
+        run_of_strings(tmp_path / "told", 2)
 
 
 class Killable:

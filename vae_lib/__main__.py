@@ -90,11 +90,13 @@ def run_train(arguments: Namespace) -> None:
     with process_group():
         pick_device(arguments.device)  # before the digits are read
         own = wanted.source != MNIST  # files of MNIST are as they always were
+        images, labels = wanted.data.examples_for(wanted.config, "train")
         model = train_run(
             folder,
-            wanted.data.load("train")[0],
+            images,
             wanted.config,
             wanted.recipe,
+            labels=labels,
             seed=wanted.seed,
             resume=arguments.resume,
             start=wanted.start,

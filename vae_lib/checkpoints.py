@@ -53,6 +53,8 @@ BURDA = VAEConfig(latent_dim=50, hidden_dims=(200, 200), activation="tanh")
 GREY = Recipe(epochs=80, batch_size=256, schedule="cosine", warmup=0.5, clip_norm=30.0)
 IN_BITS = replace(GREY, clip_norm=None, binarization="sample")
 WEIGHTED = replace(IN_BITS, objective="iwae")
+STRINGS = SequenceConfig(latent_dim=16)
+OF_STRINGS = Recipe(6, 256, 4e-3, "cosine", warmup=0.25, clip_norm=1.0, free_bits=0.15)
 # Made by `python -m tools.records.shipped NAME`, which prints the new sha256.
 PRETRAINED = {
     "mnist-2d": Pretrained(
@@ -85,9 +87,15 @@ PRETRAINED = {
         "mnist-iwae-5",
     ),
     "molecules": Pretrained(
-        SequenceConfig(latent_dim=16),
-        Recipe(6, 256, 4e-3, "cosine", warmup=0.25, clip_norm=1.0, free_bits=0.15),
+        STRINGS,
+        OF_STRINGS,
         "1358e0aee7e99e0215a64680b9feb31e1fb8aff0b3a4c770e64469523a0aaf02",
+    ),
+    # The same with a head that tells the gap, of 1 property, from z.
+    "molecules-gap": Pretrained(
+        replace(STRINGS, n_properties=1),
+        OF_STRINGS,
+        "31593864dd56b94507e9f44416940f9f41d3e7546fdd49c13b1390b57b833812",
     ),
 }
 

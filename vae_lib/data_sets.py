@@ -16,7 +16,7 @@ from vae_lib.data import SHAPE, load_fashion_mnist, load_mnist
 from vae_lib.domains import described, require
 from vae_lib.image_arrays import in_words, read_npz
 from vae_lib.image_folders import read_folder
-from vae_lib.molecules import LENGTH, PROPERTIES, load_molecules
+from vae_lib.molecules import LENGTH, PROPERTIES, load_molecules, standardized
 
 
 class DataSet(NamedTuple):
@@ -27,6 +27,19 @@ class DataSet(NamedTuple):
     ink: bool = False  # grey is ink on white paper, as a digit's, and not light
     config_class: type = VAEConfig  # of the models of such x
     preset: str = "mnist-2d"  # whose network and recipe it takes if none are asked for
+    properties: tuple[str, ...] = ()  # numbers about x that a model may be told
+    standardized: Callable[[Tensor], Tensor] | None = None  # (N, P), as it is told them
+
+    def examples_for(self, config: Any, split: str) -> tuple[Tensor, Tensor | None]:
+        """x (N, D) of a split, and what a model of this configuration is told of them.
+
+        That is the first properties (N, P), standardized, as many as its head tells; or
+        None where there is no head.
+        """
+        x, known = self.load(split)
+        if self.standardized is None or config.n_properties == 0:
+            return x, None
+        return x, self.standardized(known)[:, : config.n_properties]
 
 
 MNIST, MOST_LISTED = "mnist", 20
@@ -39,6 +52,8 @@ DATA_SETS = {
         (LENGTH,),
         config_class=SequenceConfig,
         preset="molecules",
+        properties=PROPERTIES,
+        standardized=standardized,
     ),
 }
 
@@ -79,7 +94,7 @@ def describe(data: DataSet, split: str) -> str:
     x, known = data.load(split)
     if data.config_class is SequenceConfig:
         most = f"strings of at most {data.shape[0] - 1} tokens"
-        return f"{len(x):,} {most}; of each: {' '.join(PROPERTIES)}"
+        return f"{len(x):,} {most}; of each: {' '.join(data.properties)}"
     return f"{len(x):,} images, {in_words(data.shape)}; {kinds_in_words(known)}"
 
 

@@ -58,6 +58,11 @@ class LatentVariableModel(nn.Module):
         return self.config.latent_dim
 
     @property
+    def is_told(self) -> bool:
+        """Whether a run has to tell it something of each x; others may tell it none."""
+        return self.n_labels > 0
+
+    @property
     def x_dtype(self) -> torch.dtype:
         """What x is made of, as the weights are, or int64 for a model of tokens."""
         return self.input_mean.dtype

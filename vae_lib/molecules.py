@@ -16,13 +16,16 @@ import torch
 from torch import Tensor
 
 from vae_lib.bundled import read_bundled
-from vae_lib.domains import one_of, require
+from vae_lib.domains import check_finite_tensor, one_of, require
 from vae_lib.guards import pick_device
 from vae_lib.tokens import END
 
 TOKENS = ("", *"C O N F c n o".split(), "[nH]", *"- = # ( ) 1 2 3 4 5".split())
 LENGTH = 23  # tokens of a row: the longest string has 22, and one ends it
 PROPERTIES = ("gap", "dipole", "polarizability", "logp", "tpsa")
+# Of each property over the training set, in its units.
+MEANS = (6.869315, 2.640314, 75.29949, 0.3445547, 36.21180)
+DEVIATIONS = (1.274441, 1.398603, 8.149807, 0.9439179, 20.47485)
 N_TRAIN = 100_000
 FILE = Path(__file__).parent / "qm9" / "qm9.csv.gz"
 SHA256 = "e49eef50e6209b78479cd3e32124c984d168aa3bd6431fa35790868d8bc85636"
@@ -67,6 +70,21 @@ def load_molecules(split: str = "train", *, device: str = "cpu") -> MoleculeSet:
     numbers = np.array([row[1:] for row in rows], dtype=np.float32)
     tokens = read_smiles([row[0] for row in rows])
     return MoleculeSet(tokens.to(on), torch.from_numpy(numbers).to(on))
+
+
+def standardized(properties: Tensor) -> Tensor:
+    """Properties (N, 5), in the order and the units of a MoleculeSet, without units.
+
+    Each has mean 0 and standard deviation 1 over the training set; the test set's are
+    told by the same numbers: y is MEANS + DEVIATIONS * standardized(y). Raises
+    ValueError unless they are finite floats (N, 5).
+    """
+    expected = f"finite properties (N, {len(PROPERTIES)})"
+    check_finite_tensor(expected, properties)
+    fits = properties.dim() == 2 and properties.shape[1] == len(PROPERTIES)
+    require(fits, expected, properties)
+    means, deviations = map(properties.new_tensor, (MEANS, DEVIATIONS))
+    return (properties - means) / deviations
 
 
 def _digest(line: str) -> bytes:

@@ -59,6 +59,7 @@ NETWORK = {
     "embedding_dim": (integer, "N", GIVEN, "of strings: numbers for a token"),
     "decoder": (DECODERS, "NAME", GIVEN, "of strings: what is known at a place"),
     "window": (integer, "N", GIVEN, "tokens that a decoder with a window knows"),
+    "n_properties": (integer, "K", GIVEN, "of strings: the first K known, told from z"),
 }
 RECIPE = {
     "epochs": (integer, "N", GIVEN, "passes over the images"),
@@ -113,6 +114,7 @@ def make_parser() -> Parser:
     examples = ["my-run", "mnist-2d --n-samples 5000 --limit 100 --json"]
     command = add_command(commands, "evaluate", about, examples)
     command.description += " Trained on bits means judged on bits."
+    command.description += "\nOf strings log p(x) alone, whatever a head tells of them."
     add_model(command)
     add_options(command, EVALUATE | DATA | DEVICE)
 

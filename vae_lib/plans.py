@@ -1,7 +1,8 @@
 """How a run is made, as its file says it, and whether what is asked now agrees.
 
 A plan is a dict of JSON: config, recipe, data, seed, and began, the number of epochs
-before those over which the schedule of the step size runs.
+before those over which the schedule of the step size runs. Its data say what the model
+was told of the images, too.
 """
 
 from dataclasses import asdict
@@ -56,6 +57,7 @@ def plan_to_go_on(
     path: Path,
     model: LatentVariableModel,
     images: Tensor,
+    labels: Tensor | None,
     config: Any,
     recipe: Recipe | None,
     start: LatentVariableModel | None,
@@ -74,6 +76,9 @@ def plan_to_go_on(
         check_same({"start": saved_as(start)}, made_by["data"])
     if config is not None:
         check_same(as_json(asdict(config)), made_by["config"])
+    own, now = made_by["data"].get("labels"), told(model, images, labels).get("labels")
+    expected = "the labels of this run" if own else "no labels, as in this run so far"
+    require(now == own, expected, "none" if now is None else "others")
     if recipe is not None:
         own, n_rows = made_by["recipe"], len(model.record["rows"])
         epochs = savable(recipe).epochs
@@ -136,6 +141,18 @@ def saved_as(start: LatentVariableModel) -> str:
 def check_images_of(config: Any, images: Tensor) -> None:
     """Raise ValueError unless a model of this configuration can learn these images."""
     class_for(config).check_data(config, images)
+
+
+def told(model: LatentVariableModel, images: Tensor, labels: Tensor | None) -> dict:
+    """What the data of a plan say of the labels: the sha256 of all, if there are any.
+
+    Raises ValueError unless a run of this model can tell it these of the images.
+    """
+    n = len(images)
+    model.check_labels(labels, n)
+    expected = f"labels of the {n:,} images, which this {type(model).__name__} is told"
+    require(labels is not None or not model.is_told, expected, labels)
+    return {} if labels is None else {"labels": sha256_of(labels)}
 
 
 def check_same(asked: dict, own: dict) -> None:

@@ -71,7 +71,11 @@ def fitted(config: Any, data: DataSet, network: dict) -> Any:
             name in known, f"options among {', '.join(sorted(named))}", as_option(name)
         )
     if not isinstance(config, VAEConfig):
-        return replace(config, length=data.shape[0], **network)
+        config = replace(config, length=data.shape[0], **network)
+        n_known = len(data.properties)
+        few = f"n_properties <= {n_known}, of {', '.join(data.properties)}"
+        require(config.n_properties <= n_known, few, config.n_properties)
+        return config
     kind = NETWORKS[network.get("network", config.network)]
     told = kind.needs_shape or data.shape != SHAPE
     network = network | {"shape": data.shape if told else None}

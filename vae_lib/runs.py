@@ -21,7 +21,7 @@ from vae_lib.files import try_to_write
 from vae_lib.guards import pick_device, require
 from vae_lib.kinds import class_for
 from vae_lib.latent import LatentVariableModel
-from vae_lib.plans import check_images_of, plan, plan_to_go_on
+from vae_lib.plans import check_images_of, plan, plan_to_go_on, told
 from vae_lib.recipes import Recipe
 from vae_lib.states import restore, state_of
 from vae_lib.training import set_seed, train
@@ -37,6 +37,7 @@ def train_run(
     config: Any = None,
     recipe: Recipe | None = None,
     *,
+    labels: Tensor | None = None,
     seed: int = 0,
     resume: bool = False,
     start: LatentVariableModel | None = None,
@@ -54,6 +55,9 @@ def train_run(
             first of them are checked.
         config: the model's shape; None to go on with that of the run there.
         recipe: how the model is trained; None likewise.
+        labels: what the model is told of the images, see its ``check_labels``: for a
+            SequenceVAE with a head its properties (N, P), and the ELBO of the history
+            is that of both. The same in each call; None if the model is told nothing.
         seed: of weights, order and noise; a run that goes on keeps its own.
         resume: go on if there is a model; it must have this config and recipe, but for
             more epochs. With a constant step size they give the bits of one go. A
@@ -76,7 +80,7 @@ def train_run(
         if os.path.lexists(path):  # also a link that leads nowhere
             require(resume, "a folder without a model", str(folder))
             model = load(path)
-            made_by = plan_to_go_on(path, model, images, config, recipe, start)
+            made_by = plan_to_go_on(path, model, images, labels, config, recipe, start)
             model.to(device)  # before its moments
             restore(model)
             model.history.began = made_by["began"]
@@ -84,6 +88,7 @@ def train_run(
             made_by = plan(images, config, recipe, seed, start, source)
             set_seed(made_by["seed"])
             model = class_for(config).from_data(config, images)
+            made_by["data"] |= told(model, images, labels)
             if start is not None:
                 model.load_state_dict(start.state_dict())
         if options.get("validation") is not None:
@@ -102,7 +107,8 @@ def train_run(
             prepare(path, model, made_by, len(images), will_train=to_do > 0)
         if to_do > 0:
             recipe = replace(recipe, epochs=recipe.epochs - made_by["began"])
-            train(model, images, recipe, resume=resume, save=save_run, **options)
+            options |= {"labels": labels, "resume": resume, "save": save_run}
+            train(model, images, recipe, **options)
     return model
 
 

@@ -42,6 +42,11 @@ class SequenceVAE(LatentVariableModel):
         self.prior: Prior = PRIORS["standard"](config)
 
     @property
+    def is_told(self) -> bool:
+        """Whether it has a head, which a run without properties would not train."""
+        return self.head is not None
+
+    @property
     def x_dtype(self) -> torch.dtype:
         """The type of tokens."""
         return torch.int64

@@ -17,9 +17,9 @@ def describe(images: Tensor) -> dict:
     return {"n_images": len(images), "first_image": sha256_of(images[0])}
 
 
-def sha256_of(image: Tensor) -> str:
-    """The sha256 of an image, or a row of tokens, (D,) in float32."""
-    return hashlib.sha256(image.detach().float().cpu().numpy().tobytes()).hexdigest()
+def sha256_of(x: Tensor) -> str:
+    """The sha256 of an image, a row of tokens, or labels, (...) in float32."""
+    return hashlib.sha256(x.detach().float().cpu().numpy().tobytes()).hexdigest()
 
 
 def source_of(data: object) -> str:

@@ -69,7 +69,8 @@ def train(
         model: the VAE, left on the device where it was trained.
         images: training images (N, D), in [0, 1] unless the likelihood is Gaussian.
         recipe: a Recipe; None for one of the changes alone.
-        labels: of the images, (N,) int64, for a model that is told them.
+        labels: of the images, (N,) int64, for a model that is told them; or what its
+            ``check_labels`` asks for.
         validation: images (M, D) whose ELBO is taken after each epoch, as they are; or
             a pair of images and labels.
         device: "auto" (CUDA, else MPS, else CPU) or the name of a torch device.

@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tools.book import BOOK, ROOT
 from tools.records import benchmark
-from tools.records.shipped import data_of
+from tools.records.shipped import examples_of
 from vae_lib.checkpoints import PRETRAINED, load_pretrained
 from vae_lib.data import load_mnist
 from vae_lib.kinds import class_for
@@ -80,13 +80,15 @@ def counts(said: str) -> dict[str, int]:
     }
 
 
-def an_epoch(preset: str, images: Tensor, device: str) -> dict[str, float]:
+def an_epoch(
+    preset: str, images: Tensor, labels: Tensor | None, device: str
+) -> dict[str, float]:
     """Seconds and bound of this preset's second epoch; the first one warms up."""
     config, recipe, _, start = PRETRAINED[preset]
     set_seed(0)
     new = class_for(config).from_data
     model = load_pretrained(start) if start else new(config, images)
-    options = {"epochs": 2, "device": device, "progress": False}
+    options = {"labels": labels, "epochs": 2, "device": device, "progress": False}
     row = train(model, images, recipe, **options).rows[-1]
     return {"seconds": row["seconds"], "train_elbo": row["elbo"]}
 
@@ -132,8 +134,7 @@ def measured(device: str) -> dict:
     """All that is measured on this device."""
     images = load_mnist("train").images
     presets = {
-        name: an_epoch(name, data_of(name).load("train")[0], device)
-        for name in PRETRAINED
+        name: an_epoch(name, *examples_of(name, "train"), device) for name in PRETRAINED
     }
     networks = {}
     for name, config in NETWORKS.items():

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from statistics import median
 
 import torch
+from torch import Tensor
 
 from tools.records.measures import RUNS
 from vae_lib.checkpoints import FOLDER, PRETRAINED, load, save
@@ -30,13 +31,18 @@ def data_of(name: str) -> DataSet:
     return DATA_SETS[usual_for(PRETRAINED[name].config)]
 
 
+def examples_of(name: str, split: str) -> tuple[Tensor, Tensor | None]:
+    """The x (N, D) of this split, and what the shipped model is told of them, if so."""
+    return data_of(name).examples_for(PRETRAINED[name].config, split)
+
+
 def trained(name: str) -> LatentVariableModel:
     """The shipped model of this name, trained anew in _build/runs, or already."""
     preset, run = PRETRAINED[name], RUNS / name
     start = trained(preset.start) if preset.start else None
-    images = data_of(name).load("train")[0]
+    images, labels = examples_of(name, "train")
     is_image = isinstance(preset.config, VAEConfig)  # torch compiles no GRU
-    options = {"resume": True, "start": start, "compile": is_image}
+    options = {"labels": labels, "resume": True, "start": start, "compile": is_image}
     train_run(run, images, preset.config, preset.recipe, **options)
     return load(run / MODEL)
 
