@@ -121,11 +121,9 @@ class WindowDecoder(Decoder):
 
     def __init__(self, config: Any):
         super().__init__()
-        width, self.length, self.window = (
-            config.hidden_dim,
-            config.length,
-            config.window,
-        )
+        width = config.hidden_dim
+        self.length = config.length
+        self.window = config.window
         self.embedding = nn.Embedding(config.n_tokens, config.embedding_dim)
         n_in = config.latent_dim + config.length + config.window * config.embedding_dim
         self.layers = nn.Sequential(
