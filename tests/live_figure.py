@@ -59,7 +59,8 @@ class LiveFigure:
         """The scripts of live figures that the page has loaded."""
         sources = "all => all.map(script => new URL(script.src).pathname)"
         paths = self.page.eval_on_selector_all("script[src]", sources)
-        return {path.split("/live/")[1] for path in paths if "/live/" in path}
+        folder = "/_static/live/"
+        return {path.split(folder)[1] for path in paths if folder in path}
 
     @property
     def numbers(self) -> dict:

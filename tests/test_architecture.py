@@ -119,6 +119,7 @@ ROOMS = {
     "configure": {"book"},
     "diagrams": {"book"},
     "live_models": {"book"},
+    "live_molecules": {"book"},
     "notebooks": {"book"},
     "numbers": {"book"},
     "register": {"book"},

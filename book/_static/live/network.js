@@ -1,7 +1,8 @@
 /* The forward pass of one exported network: the format is described in vae_lib/export.py.
 
-   const { read } = await live.load("network");
-   read(exported)(numbers) -> what the network makes of them: the decoder's pixels, or the encoder's {mu, logvar} */
+   const { read, numbers, open, affine } = await live.load("network");
+   read(exported)(numbers) -> what the network makes of them: the decoder's pixels, or the encoder's {mu, logvar}
+   numbers(base64, dtype) -> Float32Array;  open(layer, dtype) -> that layer with weight and bias read;  affine(layer, x) */
 (() => {
   const activations = {
     relu: a => Math.max(0, a),
@@ -40,10 +41,10 @@
     return y;
   }
 
+  const open = (layer, dtype) => ({ ...layer, weight: numbers(layer.weight, dtype), bias: numbers(layer.bias, dtype) });
+
   function read({ part, dtype, activation, likelihood, latent_dim, logvar_bound, layers }) {
-    const ready = layers.map(layer => ({
-      ...layer, weight: numbers(layer.weight, dtype), bias: numbers(layer.bias, dtype),
-    }));
+    const ready = layers.map(layer => open(layer, dtype));
     return x => {
       const a = ready.reduce((h, layer, i) => affine(layer, i ? h.map(activations[activation]) : h), x);
       if (part === "decoder") return a.map(pixels[likelihood]);
@@ -52,5 +53,5 @@
     };
   }
 
-  live.provide("network", { read });
+  live.provide("network", { read, numbers, open, affine });
 })();

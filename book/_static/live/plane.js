@@ -2,8 +2,8 @@
 
    const tool = await live.load("plane");
    await tool.models(host, "decoder", ...) -> [digits, decode, ...]; digits: {labels, codes, examples: [{label, code, pixels}]}
-   tool.plane(parent, below, digits, label, paint, {edge, shown}) -> live.canvas of so wide a plane; buttons in below, if
-       given, show and hide the classes, which the array shown says; and
+   tool.plane(parent, below, digits, label, paint, {edge, shown, dots}) -> live.canvas of so wide a plane; buttons in below,
+       if given, show and hide the classes, which the array shown says; dots, if given, draws other codes than digits'; and
        nearest(z): which test digit;  glyphs(context, {px, py}, size, box): draws the digits of the box at px(z1), py(z2)
    tool.legend(parent, shown, changed)() makes such buttons;  tool.points(base64, unit) -> [[z1, z2], ...]
    tool.picture(context, pixels, x, y, size, colours);  tool.label(context, text, x, y, colour, colours);  tool.names(examples) -> options of live.choice
@@ -100,7 +100,7 @@
     }
   }
 
-  function plane(parent, below, digits, label, paint, { edge = 3.8, shown = Array(10).fill(true) } = {}) {
+  function plane(parent, below, digits, label, paint, { edge = 3.8, shown = Array(10).fill(true), dots } = {}) {
     const { labels, codes } = digits, kept = document.createElement("canvas");
     let key = ""; // what the kept drawing of digits and circles was made for
 
@@ -130,7 +130,7 @@
         draft.rect(...box);
         draft.clip();
         draft.globalAlpha = 0.85;
-        glyphs(draft, figure, 9, box);
+        (dots ?? glyphs)(draft, figure, 9, box);
         draft.globalAlpha = 1;
         draft.font = context.font;
         rings(draft, figure);
