@@ -131,10 +131,22 @@ def chapter_number(page: str) -> int:
     return int(number[1]) if number else 0
 
 
+def companions() -> dict[str, str]:
+    """The chapter that each page without a number of its own belongs to, by stems."""
+    chapters = [chapter for part in toc()["parts"] for chapter in part["chapters"]]
+    return {
+        Path(section["file"]).stem: Path(chapter["file"]).stem
+        for chapter in chapters
+        for section in chapter.get("sections", [])
+        if section["file"].startswith("book/")
+    }
+
+
 def title(page: str) -> str:
-    """Number and title of a chapter."""
+    """Title of a page, with the number of a chapter before it."""
     source = (BOOK / f"{page}.md").read_text("utf-8")
-    return f"{int(page[:2])}. {re.search(r'^# (.*)', source, re.MULTILINE)[1]}"
+    words = re.search(r"^# (.*)", source, re.MULTILINE)[1]
+    return f"{int(page[:2])}. {words}" if page[0].isdigit() else words
 
 
 def equations(page: str, source: str) -> list[Equation]:
@@ -167,8 +179,13 @@ def equations(page: str, source: str) -> list[Equation]:
 
 
 def all_equations() -> list[Equation]:
-    """The equations of the chapters, in the order of the book."""
-    pages = chapter_pages()
+    """The equations of the chapters and their companions, in the order of the book."""
+    after = companions().items()
+    pages = [
+        BOOK / f"{stem}.md"
+        for page in chapter_pages()
+        for stem in (page.stem, *(name for name, of in after if of == page.stem))
+    ]
     return [e for p in pages for e in equations(p.stem, p.read_text("utf-8"))]
 
 

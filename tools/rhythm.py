@@ -35,7 +35,9 @@ AT_MOST |= {"median cell": 3, "silence": 16, "characters": 45}
 AT_LEAST = {"pictures": 5, "words per line": 11}
 OF_CHAPTERS = {"pictures"}  # a short page needs no more pictures than it has matter
 
-LIKE_CHAPTERS = "loss-scale spot-the-bug".split()  # pages that are read from end to end
+LIKE_CHAPTERS = (
+    "loss-scale molecule-search spot-the-bug".split()
+)  # pages that are read from end to end
 APART = "Checked by machine|Quick questions|Exercises|Further reading|What to read next"
 FOLDED_CELLS = {"setup", "check", "hide-input"}
 

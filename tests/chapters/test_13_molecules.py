@@ -313,3 +313,79 @@ def test_what_the_page_says_of_where_strings_fall(runs):
     weak = pd.DataFrame(list(runs.loc["beta 0.1", "scores"])).mean()
     says("ten nats, have # %; of", 100 * weak["novel"])
     says("molecules # % are unique", 100 * weak["unique"])
+
+
+def told_model() -> SequenceVAE:
+    """A small model of strings with a head whose noise is not the usual one."""
+    model = SequenceVAE(SequenceConfig(1, 8, 4, n_tokens=V, length=L, n_properties=1))
+    model.head.logvar.data.fill_(-0.7)
+    return model.requires_grad_(False)
+
+
+@pytest.mark.equation("eq-property-bound")
+def test_the_bound_of_a_pair_is_below_it_by_the_distance_from_its_posterior():
+    model, x = told_model(), strings()[:6]
+    y = torch.randn(6, 1)
+    z = NODES[:, None, None].expand(-1, 6, 1)  # nodes of the prior
+
+    def log_pair(z: Tensor) -> Tensor:
+        """log p(x|z) + log p(y|z), (nodes, 6)."""
+        log_p_y = Normal(model.head.mean(z), (model.head.logvar / 2).exp()).log_prob(y)
+        return categorical_log_prob(x, model.decode(z, x)) + log_p_y[..., 0]
+
+    evidence = (log_pair(z) + WEIGHTS.log()[:, None]).logsumexp(0)
+    mu, logvar = model.encode(x)
+    q, prior = Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0)
+    drawn = mu + (logvar / 2).exp() * z  # nodes of q
+    log_w = log_pair(drawn) + (prior.log_prob(drawn) - q.log_prob(drawn))[..., 0]
+    bound = (WEIGHTS[:, None] * log_w).sum(0)
+    away = (WEIGHTS[:, None] * (evidence - log_w)).sum(0)  # KL(q || p(z | x, y))
+    assert_close(evidence - bound, away)
+    assert (away > 0).all()
+    output = model(x, y, eps=z)
+    each = output.log_p_x_given_z - output.kl
+    assert_close((WEIGHTS[:, None] * each).sum(0), bound)
+
+
+@pytest.mark.equation("eq-r2-nats")
+def test_a_property_is_worth_half_the_log_of_what_is_left_of_its_variance():
+    y, told = torch.randn(500), 0.3 * torch.randn(500)
+    told = told + 0.8 * y
+    left, whole = (y - told).square().mean(), y.var(correction=0)
+
+    def best(errors: Tensor, around: Tensor) -> Tensor:
+        """The mean log density at the best of many spreads."""
+        spreads = around.sqrt() * torch.linspace(0.5, 2, 301)[:, None]
+        return Normal(0.0, spreads).log_prob(errors).mean(1).max()
+
+    gain = best(y - told, left) - best(y - y.mean(), whole)
+    assert_close(gain, -0.5 * torch.log(left / whole), atol=1e-4, rtol=0)
+
+
+@pytest.mark.equation("eq-r2-nats")
+@pytest.mark.parametrize("bent", [0.0, 0.6])
+@pytest.mark.parametrize("weight, spread", [(0.8, 0.6), (0.5, 0.5), (1.5, 0.3)])
+def test_a_code_for_the_property_alone_brings_no_more_than_it_costs(
+    bent, weight, spread
+):
+    """y on a fine grid; q is the exact posterior, or one that is off."""
+    y = torch.linspace(-9, 9, 4001)
+    step = y[1] - y[0]
+    hump = Normal(torch.tensor([-0.8, 0.8]), 0.6).log_prob(y[:, None]).exp().mean(1)
+    density = (1 - bent) * Normal(0.0, 1.0).log_prob(y).exp() + bent * hump
+    density = density / (density.sum() * step)
+    variance = (density * y.square()).sum() * step
+    entropy = -(density * density.log()).sum() * step
+    normal = 0.5 * torch.log(2 * math.pi * math.e * variance)
+    for off in (0.0, 0.2):
+        precision = 1 + (weight / spread) ** 2
+        mu = weight * y / spread**2 / precision + off
+        q = Normal(mu, precision**-0.5)
+        kl = torch.distributions.kl_divergence(q, Normal(0.0, 1.0))
+        z = mu + precision**-0.5 * NODES[:, None]
+        log_p_y = (WEIGHTS[:, None] * Normal(weight * z, spread).log_prob(y)).sum(0)
+        gain = (density * log_p_y).sum() * step + normal
+        price = (density * kl).sum() * step
+        assert gain <= price + normal - entropy + 1e-6
+        if bent == 0 and off == 0 and weight**2 + spread**2 == pytest.approx(1):
+            assert_close(gain, price, atol=1e-5, rtol=0)  # level, not above

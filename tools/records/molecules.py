@@ -6,6 +6,7 @@ the held-out ones. RDKit says which of the strings outside of both are molecules
 
 import math
 from dataclasses import asdict, replace
+from functools import cache
 
 import torch
 from rdkit import Chem, RDLogger
@@ -164,6 +165,7 @@ def census(strings: list[str | None]) -> dict:
     return {"written": shares, "scores": scores}
 
 
+@cache
 def smiles(split: str) -> list[str]:
     return write_smiles(load_molecules(split).tokens)
 

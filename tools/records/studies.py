@@ -13,7 +13,16 @@ from dataclasses import asdict, replace
 
 import torch
 
-from tools.records import animals, bits, densities, gap, molecules, rivals, uses
+from tools.records import (
+    animals,
+    bits,
+    densities,
+    gap,
+    molecule_search,
+    molecules,
+    rivals,
+    uses,
+)
 from tools.records.measures import (
     EXAMPLE,
     EXAMPLE_RECIPE,
@@ -182,6 +191,7 @@ OTHERS = {
         | {"more planes": uses.more_planes()},
     ),
     "molecules": lambda: write_record("molecules", {"runs": molecules.run()}),
+    "molecule-search": lambda: write_record("molecule-search", molecule_search.run()),
     "rivals": lambda: write_record("rivals", rivals.run()),
 }
 
