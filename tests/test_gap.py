@@ -86,6 +86,19 @@ def test_digits_drawn_at_random_are_judged_like_the_first(model, monkeypatch):
         assert row["best"]["mean"] == pytest.approx(best.mean().item(), abs=2e-3)
 
 
+def test_all_digits_and_their_halves_have_the_exact_gap(model, monkeypatch):
+    monkeypatch.setattr(gap, "DIGITS", 2)
+    monkeypatch.setattr(gap, "HALF", 4)
+    images = torch.rand(8, 6)
+    expected = gap.parts_of(model, images)["gap"]
+    whole, first, last = gap.on_halves(model, images)
+    runs = [(row["run"], row["digits"]) for row in (whole, first, last)]
+    assert runs == [("all", 8), ("first half", 4), ("last half", 4)]
+    for row, found in ((whole, expected), (first, expected[:4]), (last, expected[4:])):
+        assert row["gap"] == gap.summary(found)
+        assert row["gap_by_thousand"] == gap.rounded(found.view(-1, 2).mean(1))
+
+
 def test_an_error_is_that_of_the_mean():
     found = gap.summary(torch.tensor([1.0, 2.0, 3.0, 6.0]))
     assert found == {"mean": 3.0, "error": 1.08, "median": 2.0, "largest": 6.0}
