@@ -42,6 +42,34 @@ def test_denoiser_scores_the_clean_image_at_a_code_of_a_noisy_one():
     assert not found.kl.any()
 
 
+def test_other_sets_of_digits_are_not_the_first_and_are_judged_like_them(monkeypatch):
+    """Of twenty digits and 10,000 that are held out; nothing is trained."""
+    digits, calls = torch.arange(10_020.0)[:, None].expand(-1, 6), []
+
+    def judged(name, kind, parts, seed, n_steps, noise_level=0.0):
+        found = {part: x[[0, -1], 0].tolist() for part, x in parts.items()}
+        calls.append((name, seed, n_steps, noise_level))
+        return {"run": name, "held out": n_steps, "seen": found}
+
+    data = type("Digits", (), {"images": digits})
+    monkeypatch.setattr(densities, "load_mnist", lambda part: data)
+    monkeypatch.setattr(densities, "judged", judged)
+    monkeypatch.setattr(densities, "FEW", (3, 5))
+    first = [row for row in densities.few_digits() if row["seen"]["learned"][1] == 2]
+    of_the_first = [call for call in calls if call[1] == 0]
+    calls.clear()
+    monkeypatch.setattr(densities, "OTHER_SETS", (3, 6))
+    rows = densities.other_digits()
+    assert {(row["first"], *row["seen"]["learned"]) for row in rows} == {
+        (3, 3, 5),
+        (6, 6, 8),
+    }
+    assert {row["run"] for row in rows} == {row["run"] for row in first}
+    assert set(calls) == set(of_the_first) and {call[1] for call in calls} == {0}
+    held_out = [row["seen"]["held out"] for row in rows if "held out" in row["seen"]]
+    assert held_out and all(ends == [20, 10_019] for ends in held_out)
+
+
 def test_a_mixture_has_the_places_and_weights_of_its_codes():
     codes = torch.cat([torch.randn(3000, 2) / 9 + 5, torch.randn(1000, 2) / 9 - 5])
     draws = densities.mixture(codes, 2, seed=0)

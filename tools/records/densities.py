@@ -3,7 +3,8 @@
 An auto-encoder and a VAE of the same layers, for three seeds. First: codes are drawn
 from N(0, I) and from Gaussian mixtures that were fitted to training codes. Second: both
 learn from few digits, for as many steps, and rebuild test digits; so do both with
-fewer steps, and an auto-encoder with noise in its input, or with both remedies.
+fewer steps, and an auto-encoder with noise in its input, or with both remedies. With
+the fewest digits all of it is done again for other sets of them, with one seed each.
 """
 
 import math
@@ -23,7 +24,9 @@ RECIPE = Recipe(
     epochs=4, batch_size=256, lr=3e-3, schedule="cosine", warmup=0.5, clip_norm=30.0
 )
 N_COMPONENTS = (1, 10, 50)
+N_STEPS = 784  # four epochs of 50,000 digits
 FEW, FEWER_STEPS, NOISE_LEVELS = (500, 2000), (98, 196, 392), (0.3, 0.5)
+OTHER_SETS = (500, 1000, 1500)  # the first digit of each other set of FEW[0]
 BETWEEN = 0.4  # of these levels, for the auto-encoder that is stopped as well
 KINDS = {"auto-encoder": AutoEncoder, "VAE": VAE}
 
@@ -75,17 +78,38 @@ def run() -> list[dict]:
 def few_digits() -> list[dict]:
     """By number of training digits, model and seed, squared errors per pixel."""
     digits, test = load_mnist("train").images, load_mnist("test").images
-    n_steps = RECIPE.epochs * math.ceil(len(digits[:-10_000]) / RECIPE.batch_size)
-    results = []
-    for n in FEW:
-        parts = {"learned": digits[:n], "test": test}
-        for seed in SEEDS:
-            for name, kind in KINDS.items():
-                results.append(judged(name, kind, parts, seed, n_steps))
-    return results + remedies(digits, test, n_steps) + both_remedies(digits, test)
+    plain = [row for n in FEW for row in as_they_are(n, digits, test)]
+    remedied = [row for n in FEW for row in remedies(n, digits, test)]
+    return plain + remedied + both_remedies(FEW[0], digits, test)
 
 
-def remedies(digits: Tensor, test: Tensor, n_steps: int) -> list[dict]:
+def other_digits() -> list[dict]:
+    """The same for other sets of the fewest digits, each with the first seed."""
+    digits, test = load_mnist("train").images, load_mnist("test").images
+    n, results = FEW[0], []
+    for first in OTHER_SETS:
+        some = torch.cat([digits[first : first + n], digits[-10_000:]])
+        for way in (as_they_are, remedies, both_remedies):
+            rows = way(n, some, test, SEEDS[:1])
+            results += [row | {"first": first} for row in rows]
+    return results
+
+
+def as_they_are(
+    n: int, digits: Tensor, test: Tensor, seeds: tuple[int, ...] = SEEDS
+) -> list[dict]:
+    """Both models without a remedy, trained on the first n digits."""
+    parts = {"learned": digits[:n], "test": test}
+    return [
+        judged(name, kind, parts, seed, N_STEPS)
+        for seed in seeds
+        for name, kind in KINDS.items()
+    ]
+
+
+def remedies(
+    n: int, digits: Tensor, test: Tensor, seeds: tuple[int, ...] = SEEDS
+) -> list[dict]:
     """The same for models trained for fewer steps, or with noisy inputs.
 
     Of each remedy the row is kept that is best for the held-out digits.
@@ -95,22 +119,30 @@ def remedies(digits: Tensor, test: Tensor, n_steps: int) -> list[dict]:
         for name, kind in KINDS.items()
     ]
     noisy = "auto-encoder, noisy input"
-    ways.append([(noisy, Denoiser, n_steps, level) for level in NOISE_LEVELS])
-    return [row for n in FEW for row in kept(ways, n, digits, test)]
+    ways.append([(noisy, Denoiser, N_STEPS, level) for level in NOISE_LEVELS])
+    return kept(ways, n, digits, test, seeds)
 
 
-def both_remedies(digits: Tensor, test: Tensor) -> list[dict]:
-    """With the fewest digits: noisy inputs of one level, and fewer steps at once."""
+def both_remedies(
+    n: int, digits: Tensor, test: Tensor, seeds: tuple[int, ...] = SEEDS
+) -> list[dict]:
+    """Noisy inputs of one level, and fewer steps at once."""
     name = "auto-encoder, noisy and stopped"
     way = [(name, Denoiser, steps, BETWEEN) for steps in FEWER_STEPS]
-    return kept([way], FEW[0], digits, test)
+    return kept([way], n, digits, test, seeds)
 
 
-def kept(ways: list[list[tuple]], n: int, digits: Tensor, test: Tensor) -> list[dict]:
+def kept(
+    ways: list[list[tuple]],
+    n: int,
+    digits: Tensor,
+    test: Tensor,
+    seeds: tuple[int, ...],
+) -> list[dict]:
     """Of each way and seed, with n digits, the run that is best for held-out digits."""
     parts = {"learned": digits[:n], "held out": digits[-10_000:], "test": test}
     results = []
-    for seed in SEEDS:
+    for seed in seeds:
         for remedy in ways:
             tried = [
                 judged(name, kind, parts, seed, steps, level)

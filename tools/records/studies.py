@@ -182,7 +182,10 @@ OTHERS = {
     "binarizations": run_binarizations,
     "likelihoods": run_likelihoods,
     "code-densities": lambda: write_record("code-densities", {"runs": densities.run()}),
-    "few-digits": lambda: write_record("few-digits", {"runs": densities.few_digits()}),
+    "few-digits": lambda: write_record(
+        "few-digits",
+        {"runs": densities.few_digits(), "other digits": densities.other_digits()},
+    ),
     "gap": lambda: write_record("gap", gap.run()),
     "bits": lambda: write_record("bits", {"runs": bits.run()}),
     "uses": lambda: write_record(
