@@ -41,3 +41,35 @@ def test_the_notebooks_of_the_chapter_have_what_the_study_runs():
     for name in ("all_three", "priors_for", "fillings", "chain", "restorations"):
         assert callable(getattr(code, name))
     assert code.scores and code.changed and code.auc
+
+
+def test_a_lead_in_area_is_judged_image_by_image():
+    normal, odd = torch.randn(80), torch.randn(60) + 0.8
+    lead, error = uses.ahead_by([normal, odd], [2 * normal, 2 * odd])
+    assert (lead, error) == (0.0, 0.0)  # the same order
+    noisy = [x + 0.3 * torch.randn_like(x) for x in (normal, odd)]
+    auc = uses.nb().auc
+    lead, error = uses.ahead_by([normal, odd], noisy)
+    assert lead == pytest.approx(auc(normal, odd)[0] - auc(*noisy)[0], abs=1e-6)
+    apart = (auc(normal, odd)[1] ** 2 + auc(*noisy)[1] ** 2) ** 0.5
+    assert 0 < error < 0.7 * apart  # the images are the same
+
+
+def test_the_error_of_a_lead_is_its_spread_over_repeats():
+    def lead(n: int, m: int) -> tuple[float, float]:
+        normal, odd = torch.randn(n), torch.randn(m) + 0.8
+        noisy = [x + 0.5 * torch.randn_like(x) for x in (normal, odd)]
+        return uses.ahead_by([normal, odd], noisy)
+
+    spread = torch.tensor([lead(80, 60)[0] for _ in range(1000)]).std()
+    assert spread == pytest.approx(lead(4000, 3000)[1] * 50**0.5, rel=0.12)
+
+
+def test_middles_are_compared_pair_by_pair():
+    shares = {"VAE": torch.rand(50), "PCA": torch.rand(50), "pixels": torch.rand(50)}
+    middles = {name: (torch.ones(50), share) for name, share in shares.items()}
+    found = uses.compared(middles)
+    assert set(found["difference"]) == {"VAE - PCA", "VAE - pixels"}
+    expected = uses.nb().summary(shares["VAE"] - shares["PCA"])
+    assert found["difference"]["VAE - PCA"] == expected
+    assert found["mean"]["PCA"] == [(1.0, 0.0), uses.nb().summary(shares["PCA"])]
