@@ -447,6 +447,29 @@ def test_what_the_page_says_of_a_warm_up_at_ten_epochs_of_weight_one():
     says("does, # to # units against # to # after ten", *low)
 
 
+@pytest.mark.book
+def test_a_warm_up_loses_less_or_gains_where_no_dimension_is_surplus():
+    found: dict[int, dict] = {}
+    for run in load_record("kl-warm-up")["fewer dimensions"]:
+        size, arm = run["config"]["latent_dim"], run["run"].split(",")[0]
+        assert run["active_units"] == size and run["recipe"]["epochs"] == 10
+        found.setdefault(size, {})[run["seed"], arm] = run["elbo"]
+    lost = {
+        size: [
+            bounds[s, "constant"] - bounds[s, "warm-up"]
+            for s, arm in bounds
+            if arm == "warm-up"
+        ]
+        for size, bounds in found.items()
+    }
+    assert [len(lost[size]) for size in (20, 10)] == [1, 2]
+    says("same warm-up loses # after ten", lost[20][0])
+    gained = [-x for x in lost[10]]
+    says("all in use, it gains # and # (two", *gained)
+    says("(two seeds) it gains # and #.", *gained)
+    says("bound was # and # nats *higher*", *gained)
+
+
 def n_paid(prices: list[float], threshold: float = 0.1) -> int:
     """Dimensions that cost more than so many nats."""
     return sum(price > threshold for price in prices)

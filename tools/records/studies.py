@@ -64,6 +64,8 @@ STUDIES = {
 # By run, the weight of the KL in each of the first epochs; so many more have weight 1.
 WARM_UP = {"constant": [1.0] * 5, "warm-up": [k / 6 for k in range(1, 6)]}
 FULL_EPOCHS = (5, 10, 25)
+# The pairs in which no dimension is surplus: how many there are, and the seed.
+FEWER = ((20, 0), (10, 0), (10, 1))
 WARM_UP_RECIPE = Recipe(epochs=1, lr=2e-3, clip_norm=30.0)
 
 # The network and the recipe of github.com/vilhess/codes, folder vae.
@@ -158,14 +160,23 @@ def run_warm_up() -> None:
                 judged = judge(warmed_up(betas, epochs, seed))
                 results.append({"run": f"{run}, 5 + {epochs}", "betas": betas} | judged)
                 print("kl-warm-up", seed, run, epochs, judged["elbo"], flush=True)
-        write_record("kl-warm-up", {"runs": results})
+    fewer = [with_fewer(*pair, run) for pair in FEWER for run in WARM_UP]
+    write_record("kl-warm-up", {"runs": results, "fewer dimensions": fewer})
 
 
-def warmed_up(betas: list[float], epochs: int, seed: int) -> VAE:
-    """A VAE with 50 latent dimensions whose KL has these weights, then weight 1."""
+def with_fewer(latent_dim: int, seed: int, run: str) -> dict:
+    """The shortest run of an arm with so many latent dimensions."""
+    epochs, betas = FULL_EPOCHS[0], WARM_UP[run]
+    judged = judge(warmed_up(betas, epochs, seed, latent_dim))
+    print("kl-warm-up", latent_dim, seed, run, judged["elbo"], flush=True)
+    return {"run": f"{run}, 5 + {epochs}", "betas": betas} | judged
+
+
+def warmed_up(betas: list[float], epochs: int, seed: int, latent_dim: int = 50) -> VAE:
+    """A VAE whose KL has these weights in the first epochs, then weight 1."""
     images, recipe = load_mnist("train").images, WARM_UP_RECIPE
     set_seed(seed)
-    model = VAE.from_data(VAEConfig(**ONE_LAYER, latent_dim=50), images)
+    model = VAE.from_data(VAEConfig(**ONE_LAYER, latent_dim=latent_dim), images)
     for beta in betas:  # a further call goes on with the same weights and moments
         train(model, images, recipe, beta=beta)
     train(model, images, recipe, epochs=epochs, schedule="cosine")
