@@ -465,7 +465,7 @@ def test_a_warm_up_loses_less_or_gains_where_no_dimension_is_surplus():
     assert [len(lost[size]) for size in (20, 10)] == [1, 2]
     says("same warm-up loses # after ten", lost[20][0])
     gained = [-x for x in lost[10]]
-    says("all in use, it gains # and # (two", *gained)
+    says("the warm-up gains # and # (two", *gained)
     says("(two seeds) it gains # and #.", *gained)
     says("bound was # and # nats *higher*", *gained)
 
