@@ -134,3 +134,23 @@ class LiveFigure:
     def frame_time(self) -> float:
         """Milliseconds that painting takes: the median of thirty frames."""
         return median(self.body.evaluate(FRAMES))
+
+
+def figures_of(open_page, file):
+    """A function that gives a figure of this page, by its name, at a width.
+
+    One page a width serves all tests and figures, which are as they first came.
+    """
+    pages, figures, first = {}, {}, {}
+
+    def open_figure(name, width=1300):
+        if width not in pages:
+            pages[width] = open_page(file, width)
+        if (name, width) not in figures:
+            figures[name, width] = figure = LiveFigure(pages[width], name)
+            first[name, width] = figure.state
+        figure = figures[name, width]
+        figure.set(**first[name, width])
+        return figure
+
+    return open_figure

@@ -10,7 +10,7 @@ import numpy as np
 import prose
 import pytest
 import torch
-from live_figure import BOOK, LiveFigure
+from live_figure import BOOK, LiveFigure, figures_of
 from torch import Tensor
 
 from tools import live_models
@@ -88,17 +88,9 @@ def nearest(key: str, z) -> tuple[float, int]:
 
 @pytest.fixture(scope="module")
 def shared(open_page):
-    """One figure a width for all tests, at first as it came."""
-    figures, first = {}, {}
-
-    def open_figure(width=1300):
-        if width not in figures:
-            figures[width] = LiveFigure(open_page(PAGE, width), "live-holes")
-            first[width] = figures[width].state
-        figures[width].set(**first[width])
-        return figures[width]
-
-    return open_figure
+    """The figure at a width, one for all tests, as it first came."""
+    figure = figures_of(open_page, PAGE)
+    return lambda width=1300: figure("live-holes", width)
 
 
 @pytest.fixture

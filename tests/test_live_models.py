@@ -9,7 +9,7 @@ import numpy as np
 import prose
 import pytest
 import torch
-from live_figure import BOOK, LiveFigure
+from live_figure import BOOK, LiveFigure, figures_of
 
 from tools import live_models
 from vae_lib.checkpoints import load_pretrained
@@ -75,20 +75,8 @@ def draw(z) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def shared(open_page):
-    """One page a width for all tests and both figures, at first as they came."""
-    pages, figures, first = {}, {}, {}
-
-    def open_figure(name, width=1300):
-        if width not in pages:
-            pages[width] = open_page(PAGE, width)
-        if (name, width) not in figures:
-            figures[name, width] = figure = LiveFigure(pages[width], name)
-            first[name, width] = figure.state
-        figure = figures[name, width]
-        figure.set(**first[name, width])
-        return figure
-
-    return open_figure
+    """Both figures at a width, one page for all tests, as they first came."""
+    return figures_of(open_page, PAGE)
 
 
 @pytest.fixture

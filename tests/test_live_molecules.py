@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from live_figure import BOOK, LiveFigure
+from live_figure import BOOK, LiveFigure, figures_of
 from torch import Tensor
 
 from tools import live_molecules as tool
@@ -95,17 +95,9 @@ def on_a_grid() -> tuple[Tensor, list[str]]:
 
 @pytest.fixture(scope="module")
 def shared(open_page):
-    """One figure a width for all tests, at first as it came."""
-    figures, first = {}, {}
-
-    def open_figure(width=1300):
-        if width not in figures:
-            figures[width] = LiveFigure(open_page(PAGE, width), NAME)
-            first[width] = figures[width].state
-        figures[width].set(**first[width])
-        return figures[width]
-
-    return open_figure
+    """The figure at a width, one for all tests, as it first came."""
+    figure = figures_of(open_page, PAGE)
+    return lambda width=1300: figure(NAME, width)
 
 
 @pytest.fixture
