@@ -12,6 +12,18 @@ from vae_lib.configs import SequenceConfig
 from vae_lib.molecules import load_molecules, read_smiles
 from vae_lib.sequences import SequenceVAE
 
+LETTERS = study.alphabet.__wrapped__  # of all training molecules: ten seconds
+
+
+@pytest.fixture(autouse=True)
+def few_letters(monkeypatch):
+    monkeypatch.setattr(study, "alphabet", lambda: ["[=C]", "[C]", "[O]"])
+
+
+def test_the_letters_are_those_of_the_training_molecules(monkeypatch):
+    monkeypatch.setattr(study, "smiles", lambda split: {"train": ["CO", "C#N"]}[split])
+    assert LETTERS() == ["[#N]", "[C]", "[O]"]
+
 
 def dice() -> torch.Generator:
     return torch.Generator().manual_seed(0)
