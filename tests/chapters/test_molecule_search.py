@@ -92,6 +92,9 @@ def test_the_books_of_the_gap(runs, record, writer):
     says("reach $#$ nats, half a nat", simple.mean())
     says("above the pair's $#$", pair.mean())
     assert (simple - pair).round(1).between(0.4, 0.6).all()
+    study = pd.DataFrame(load_record("molecules")["runs"])
+    warmed = study[study["run"] == "warm-up"]
+    assert round((warmed["log_p_x"] - warmed["elbo"]).mean(), 1) == 0.1
     says("R^2$ of # is worth # nats", 0.9, 0.5 * math.log(1 / (1 - 0.9)))
     says("s = \\sqrt{P/#}$", 240)
     says("and # for one property", math.sqrt(1 / 240))
