@@ -1,7 +1,11 @@
 """A live figure of the built site, as a reader and as a test drives it."""
 
+import base64
+import json
 from statistics import median
 
+import numpy as np
+import torch
 from barriers import barriers
 
 from tools.book import SITE
@@ -154,3 +158,16 @@ def figures_of(open_page, file):
         return figure
 
     return open_figure
+
+
+def handed_over(script) -> dict:
+    """The object that this script of a live figure hands to the page."""
+    text = script.read_text("ascii")
+    head = f'live.provide("{script.stem}", '
+    assert text.startswith(head) and text.endswith(");\n")
+    return json.loads(text[len(head) : -3])
+
+
+def numbers(text: str, dtype: str) -> torch.Tensor:
+    """The numbers that a script has in base64."""
+    return torch.tensor(np.frombuffer(base64.b64decode(text), dtype).astype("f4"))

@@ -1,16 +1,13 @@
 """The two planes of chapter 6, an auto-encoder's and a VAE's, say what torch says."""
 
-import base64
 import itertools
-import json
 import math
 from functools import cache
 
-import numpy as np
 import prose
 import pytest
 import torch
-from live_figure import BOOK, LiveFigure, figures_of
+from live_figure import BOOK, LiveFigure, figures_of, handed_over, numbers
 from torch import Tensor
 
 from tools import live_models
@@ -30,14 +27,7 @@ PLANES = {"ae": 0, "vae": 2}  # which canvas
 
 def described(name: str, folder=live_models.FOLDER) -> dict:
     """The object that the script hands to the page."""
-    script = (folder / f"{name}.js").read_text("ascii")
-    head = f'live.provide("{name}", '
-    assert script.startswith(head) and script.endswith(");\n")
-    return json.loads(script[len(head) : -3])
-
-
-def numbers(text: str, dtype: str) -> Tensor:
-    return torch.tensor(np.frombuffer(base64.b64decode(text), dtype).astype("f4"))
+    return handed_over(folder / f"{name}.js")
 
 
 def points(text: str, unit: float) -> Tensor:

@@ -1,7 +1,5 @@
 """The figures that run mnist-2d in the page say what the library says of that model."""
 
-import base64
-import json
 import math
 from functools import cache
 
@@ -9,7 +7,7 @@ import numpy as np
 import prose
 import pytest
 import torch
-from live_figure import BOOK, LiveFigure, figures_of
+from live_figure import BOOK, LiveFigure, figures_of, handed_over, numbers
 
 from tools import live_models
 from vae_lib.checkpoints import load_pretrained
@@ -28,14 +26,7 @@ SEVEN = [[[0.3, 0.2], [0.7, 0.2], [0.45, 0.85]]]  # one stroke
 
 def described(name: str, folder=live_models.FOLDER) -> dict:
     """The object that the script hands to the page."""
-    script = (folder / f"mnist-2d-{name}.js").read_text("ascii")
-    head = f'live.provide("mnist-2d-{name}", '
-    assert script.startswith(head) and script.endswith(");\n")
-    return json.loads(script[len(head) : -3])
-
-
-def numbers(text: str, dtype: str) -> torch.Tensor:
-    return torch.tensor(np.frombuffer(base64.b64decode(text), dtype).astype("f4"))
+    return handed_over(folder / f"mnist-2d-{name}.js")
 
 
 @cache

@@ -1,13 +1,11 @@
 """The figure that writes molecules in the page says what torch and RDKit say."""
 
-import base64
-import json
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from live_figure import BOOK, LiveFigure, figures_of
+from live_figure import BOOK, LiveFigure, figures_of, handed_over, numbers
 from torch import Tensor
 
 from tools import live_molecules as tool
@@ -27,15 +25,7 @@ Z1, Z2 = "z\N{SUBSCRIPT ONE}", "z\N{SUBSCRIPT TWO}"
 @cache
 def described(part: str, folder=tool.FOLDER) -> dict:
     """The object that the script hands to the page."""
-    name = f"{tool.NAME}-{part}"
-    script = (folder / f"{name}.js").read_text("ascii")
-    head = f'live.provide("{name}", '
-    assert script.startswith(head) and script.endswith(");\n")
-    return json.loads(script[len(head) : -3])
-
-
-def numbers(text: str, dtype: str) -> Tensor:
-    return torch.tensor(np.frombuffer(base64.b64decode(text), dtype).astype("f4"))
+    return handed_over(folder / f"{tool.NAME}-{part}.js")
 
 
 @cache
