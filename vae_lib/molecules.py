@@ -56,10 +56,11 @@ def load_molecules(split: str = "train", *, device: str = "cpu") -> MoleculeSet:
     nor "test" or there is no such device, and OSError if the file is missing or
     damaged.
 
-    They are the neutral molecules of QM9 that the package holds, each once: small ones
-    with up to nine atoms of carbon, nitrogen, oxygen and fluorine, hydrogen apart. In
-    the order of the sha256 of their strings, as good as chance and the same everywhere,
-    the first 100,000 are the training set.
+    They are the molecules of QM9 that the package holds and that are written without
+    charged atoms (as a whole all are neutral), each once: small ones with up to nine
+    atoms of carbon, nitrogen, oxygen and fluorine, hydrogen apart. In the order of the
+    sha256 of their strings, as good as chance and the same everywhere, the first
+    100,000 are the training set.
     """
     one_of("split", split, ("train", "test"))
     on = pick_device(device)
