@@ -50,9 +50,11 @@ def test_what_the_page_says_of_scores_and_of_two_alphabets(record, writer):
     assert ((writer["elbo"] - other["log_p_x"]).round(1) == 0.5).all()
     two = [shares(rows["written"]) for rows in (writer, other)]
     says("that of SMILES has # %", two[0]["invalid"])
-    says("is # % and not # %", two[1]["outside"], two[0]["outside"])
-    kinds = ["train", "test", "spelt otherwise"]
-    says("nearly level, # and # %", *(part[kinds].sum() for part in two))
+    per_cent = [100 * part / (100 - part["invalid"]) for part in two]
+    outside = [part["outside"] for part in per_cent]
+    says("thrown away, # % of what SMILES", outside[0])
+    says("of the set against # % of SELFIES, and # %", outside[1], 100 - outside[0])
+    says("against # % is of the", 100 - outside[1])
 
 
 def test_what_the_page_says_of_probes(record, runs):
@@ -130,7 +132,7 @@ def test_what_the_page_says_of_what_is_found(found, record):
     kept = pd.DataFrame(record["discovery"]).groupby("search")["kept"].mean()
     assert 0.3 < kept["prior"] / 1000 < 0.36
     assert whole("near, strings") == (2, 6)
-    says("a nat, and # to # where", *whole("near, strings, beta 0.1"))
+    says("chance, and # to # where", *whole("near, strings, beta 0.1"))
     told = *whole(f"near, {TOLD}"), *whole(f"near, {TOLD}, beta 0.1")
     assert told == (16, 20, 22, 26)
     says("it finds # to # and # to #", 16.5, 20.5, 22, 26.5)
@@ -148,6 +150,29 @@ def test_what_the_page_says_of_what_is_found(found, record):
     words = "trained on # to #, and # to #"
     both = *span(found["trained on" + head]), *span(found["strings, trained on" + head])
     says(words, *both)
+
+
+def test_what_is_wanted_among_the_proposals_in_the_table(record):
+    rows = pd.DataFrame(record["discovery"]).groupby(["search", "seed"])
+    sums = rows[["proposed", "kept", "best"]].sum()
+    share = (100 * sums["best"] / sums["kept"]).unstack().T
+    there = (100 * sums["kept"] / sums["proposed"]).unstack().T
+    both = sums.groupby("search").sum()
+    chance = 304 / 30_165 * both["kept"]
+    for name in ("prior", "near, strings"):
+        assert both["best"][name] <= chance[name]
+    for name in (DEAR, TOLD, f"{TOLD}, beta 0.1"):
+        assert (share[f"near, {name}"] > 5 * 100 * 304 / 30_165).all()
+    writers, near = ["trained on", "strings, trained on"], f"near, {TOLD}, beta 0.1"
+    words = "the table, # % against # to # %"
+    says(words, there[near].mean(), *span(there[writers].to_numpy().ravel()))
+    for end, words in {
+        "": "# to # % are wanted, and of both writers' # to # %",
+        ", chosen by the head": "chooses, # to # % against # to # %",
+    }.items():
+        led = share[[name + end for name in writers]]
+        says(words, *span(share[near + end]), *span(led.to_numpy().ravel()))
+        assert (led.max(axis=1) < share[near + end]).all()
 
 
 def test_what_the_page_says_of_goals(record):
