@@ -42,6 +42,31 @@ def test_denoiser_scores_the_clean_image_at_a_code_of_a_noisy_one():
     assert not found.kl.any()
 
 
+def test_a_shifted_image_is_one_of_nine_and_its_edges_are_paper():
+    x = torch.rand(200, 16)
+    found = densities.shifted(x).view(200, 4, 4)
+    page = torch.nn.functional.pad(x.view(200, 4, 4), (1, 1, 1, 1))
+    places = [(down, right) for down in range(3) for right in range(3)]
+    nine = [page[:, down : down + 4, right : right + 4] for down, right in places]
+    same = torch.stack([(part == found).all(2).all(1) for part in nine])
+    assert (same.sum(0) == 1).all() and same.any(1).all()
+
+
+def test_a_model_of_shifted_images_scores_what_it_has_encoded():
+    x, eps = torch.rand(7, 9), torch.randn(7, 2)
+    config = VAEConfig(latent_dim=2, hidden_dims=(4,), n_pixels=9)
+    for name, kind in densities.KINDS.items():
+        model, plain = densities.SHIFTED[name](config), kind(config)
+        plain.load_state_dict(model.state_dict())
+        state = torch.get_rng_state()
+        found = model(x, eps=eps)
+        torch.set_rng_state(state)
+        expected = plain(densities.shifted(x), eps=eps)
+        torch.testing.assert_close(found.log_p_x_given_z, expected.log_p_x_given_z)
+        torch.testing.assert_close(found.kl, expected.kl)
+        assert model.draws_z == plain.draws_z
+
+
 def test_other_sets_of_digits_are_not_the_first_and_are_judged_like_them(monkeypatch):
     """Of twenty digits and 10,000 that are held out; nothing is trained."""
     digits, calls = torch.arange(10_020.0)[:, None].expand(-1, 6), []

@@ -3,13 +3,15 @@
 An auto-encoder and a VAE of the same layers, for three seeds. First: codes are drawn
 from N(0, I) and from Gaussian mixtures that were fitted to training codes. Second: both
 learn from few digits, for as many steps, and rebuild test digits; so do both with
-fewer steps, and an auto-encoder with noise in its input, or with both remedies. With
-the fewest digits all of it is done again for other sets of them, with one seed each.
+fewer steps, and an auto-encoder with noise in its input, or with both remedies; and
+both whose digits are shifted by a pixel at random, another way each time. With the
+fewest digits all of it is done again for other sets of them, with one seed each.
 """
 
 import math
 
 import torch
+import torch.nn.functional as F
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
@@ -43,6 +45,30 @@ class Denoiser(AutoEncoder):
         log_p_x_given_z = self.log_p_x_given_z(x, x_params)
         no_kl = torch.zeros_like(log_p_x_given_z)
         return VAEOutput(mu, logvar, mu, x_params, log_p_x_given_z, no_kl)
+
+
+class Shifted(VAE):
+    """A model that learns from its images shifted at random, by at most one pixel."""
+
+    def forward(self, x: Tensor, y: None = None, **options) -> VAEOutput:
+        """Shift the square images x (B, D), and go on as if they had come so."""
+        return super().forward(shifted(x), y, **options)
+
+
+class ShiftedAutoEncoder(Shifted, AutoEncoder):
+    """An auto-encoder of shifted images."""
+
+
+def shifted(x: Tensor) -> Tensor:
+    """Each image of x (B, D) shifted by -1, 0 or 1 pixel along each axis, at random."""
+    side = math.isqrt(x.shape[1])
+    page = F.pad(x.view(-1, side, side), (1, 1, 1, 1))
+    places = torch.arange(side) + torch.randint(0, 3, (2, len(x), 1))  # (2, B, side)
+    rows, columns = places[0][:, :, None], places[1][:, None, :]
+    return page[torch.arange(len(x))[:, None, None], rows, columns].flatten(1)
+
+
+SHIFTED = {"auto-encoder": ShiftedAutoEncoder, "VAE": Shifted}
 
 
 def run() -> list[dict]:
@@ -80,7 +106,8 @@ def few_digits() -> list[dict]:
     digits, test = load_mnist("train").images, load_mnist("test").images
     plain = [row for n in FEW for row in as_they_are(n, digits, test)]
     remedied = [row for n in FEW for row in remedies(n, digits, test)]
-    return plain + remedied + both_remedies(FEW[0], digits, test)
+    moved = [row for n in FEW for row in shifted_digits(n, digits, test)]
+    return plain + remedied + both_remedies(FEW[0], digits, test) + moved
 
 
 def other_digits() -> list[dict]:
@@ -89,7 +116,7 @@ def other_digits() -> list[dict]:
     n, results = FEW[0], []
     for first in OTHER_SETS:
         some = torch.cat([digits[first : first + n], digits[-10_000:]])
-        for way in (as_they_are, remedies, both_remedies):
+        for way in (as_they_are, remedies, both_remedies, shifted_digits):
             rows = way(n, some, test, SEEDS[:1])
             results += [row | {"first": first} for row in rows]
     return results
@@ -104,6 +131,18 @@ def as_they_are(
         judged(name, kind, parts, seed, N_STEPS)
         for seed in seeds
         for name, kind in KINDS.items()
+    ]
+
+
+def shifted_digits(
+    n: int, digits: Tensor, test: Tensor, seeds: tuple[int, ...] = SEEDS
+) -> list[dict]:
+    """Both models, trained on the first n digits, shifted at random each time."""
+    parts = {"learned": digits[:n], "test": test}
+    return [
+        judged(f"{name}, shifted", kind, parts, seed, N_STEPS)
+        for seed in seeds
+        for name, kind in SHIFTED.items()
     ]
 
 
