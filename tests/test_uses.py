@@ -1,5 +1,7 @@
 """What the study of uses adds to the functions of the notebooks."""
 
+from types import SimpleNamespace
+
 import nbformat
 import pytest
 import torch
@@ -63,6 +65,24 @@ def test_the_error_of_a_lead_is_its_spread_over_repeats():
 
     spread = torch.tensor([lead(80, 60)[0] for _ in range(1000)]).std()
     assert spread == pytest.approx(lead(4000, 3000)[1] * 50**0.5, rel=0.12)
+
+
+def test_a_middle_is_looked_up_near_the_plain_average():
+    stored = torch.eye(4)
+    pairs = torch.stack([stored[:1], stored[1:2] + 0.1])
+    assert torch.equal(uses.near_average(pairs, stored, 1), stored[1:2])
+    assert torch.equal(uses.near_average(pairs, stored, 2), stored[:2].mean(0)[None])
+
+
+def test_a_middle_is_judged_at_each_length_and_once_is_the_line_itself(monkeypatch):
+    pairs, known = torch.rand(2, 30, 8), (torch.rand(50, 8), torch.arange(50) % 3)
+    monkeypatch.setattr(uses, "STRETCHES", (1.0, 0.0))
+    model = SimpleNamespace(encode=lambda x: (x, None), mean_image=lambda z: z)
+    found = uses.shares_of_longer(model, pairs, known)
+    assert list(found) == ["1.0", "0.0"]
+    nb = uses.nb()
+    for name, images in (("1.0", pairs.mean(0)), ("0.0", torch.zeros(30, 8))):
+        assert found[name] == nb.summary(nb.near_known(images, *known)[1])
 
 
 def test_middles_are_compared_pair_by_pair():

@@ -38,11 +38,18 @@ N_SEEN, N_NORMAL = 300, 600  # test images that are filled or cleaned, and judge
 N_PAIRS = 3000  # of test digits, for their middles; the short study has a tenth
 # MNIST's test digits are in no random order: where else to begin than at the first.
 THOUSANDS, BLOCKS = (2000, 4000, 5000, 7000, 9000), (0, 5000)
+N_CHOOSING = 1000  # pairs of held-out digits, by which a middle gets its length
+STRETCHES = (1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0)  # of the middle of a straight line
 MIDDLES = {  # by method, what its share of neighbours of one kind is held against
     "VAE, circle": ("VAE", "PCA, circle", "auto-encoder, circle"),
     "PCA, circle": ("PCA",),
     "auto-encoder, circle": ("auto-encoder",),
     "VAE": ("PCA", "auto-encoder", "pixels"),
+    "VAE, longer": ("VAE, circle",),
+    "PCA, longer": ("PCA, circle", "VAE, circle"),
+    "auto-encoder, longer": ("auto-encoder, circle", "VAE, circle"),
+    "ten stored": ("VAE, circle", "VAE, longer"),
+    "one stored": ("VAE, circle",),
 }
 
 
@@ -152,6 +159,61 @@ def more_pairs() -> list[dict]:
     found = {k: nb().near_known(model.mean_image(z), *known) for k, z in codes.items()}
     last = {"run": "more pairs, mnist-20d"} | compared(shared | found)
     return rounded([*results, last])
+
+
+def more_middles() -> list[dict]:
+    """Two rivals of the circles: longer codes, and stored digits; a row for each seed.
+
+    How much longer is chosen for each model, on pairs of digits that it has not seen.
+    The stored digits are none of those that judge. Beside the shares stand how long the
+    codes are, and the squared distances of the pictures to both ends.
+    """
+    train, test = load_mnist("train"), load_mnist("test").images
+    known = train.images[:20_000], train.labels[:20_000]
+    stored, held_out = train.images[20_000:-10_000], train.images[-10_000:]
+    pairs = test[: 2 * N_PAIRS].unflatten(0, (2, N_PAIRS))
+    choosing = held_out[: 2 * N_CHOOSING].unflatten(0, (2, N_CHOOSING))
+    looked_up = {"ten stored": near_average(pairs, stored, 10)}
+    looked_up["one stored"] = near_average(pairs, stored, 1)
+    results = []
+    for seed in SEEDS:
+        models = nb().all_three(train.images[:-10_000], seed, epochs=5)
+        row = {"run": "more middles", "seed": seed}
+        row |= {"tried": {}, "chosen": {}, "length": {}}
+        images = dict(looked_up)
+        for name, model in models.items():
+            tried = row["tried"][name] = shares_of_longer(model, choosing, known)
+            chosen = row["chosen"][name] = max(tried, key=lambda f: tried[f][0])
+            a, b = (nb().code_of(model, x) for x in pairs)
+            codes = {"circle": nb().great_circle(a, b, 0.5)}
+            codes["longer"] = float(chosen) * (a + b) / 2
+            for way, z in codes.items():
+                images[f"{name}, {way}"] = nb().image_of(model, z)
+            lengths = {"end": a, "line": (a + b) / 2, **codes}
+            row["length"][name] = {
+                way: float(z.norm(dim=1).mean()) for way, z in lengths.items()
+            }
+        row |= compared({k: nb().near_known(v, *known) for k, v in images.items()})
+        row["to the ends"] = {
+            k: [nb().summary((v - x).square().sum(1)) for x in pairs]
+            for k, v in images.items()
+        }
+        results.append(rounded(row))
+        print("more middles", results[-1], flush=True)
+    return results
+
+
+def near_average(pairs: Tensor, stored: Tensor, k: int) -> Tensor:
+    """The mean of the k stored images nearest to the plain average of each pair."""
+    near = torch.cdist(pairs.mean(0), stored).topk(k, largest=False).indices
+    return stored[near].mean(1)
+
+
+def shares_of_longer(model, pairs: Tensor, known: tuple) -> dict:
+    """By factor, the share of one kind where the middle of a line is so much longer."""
+    a, b = (nb().code_of(model, x) for x in pairs)
+    images = {str(f): nb().image_of(model, f * (a + b) / 2) for f in STRETCHES}
+    return {f: nb().summary(nb().near_known(x, *known)[1]) for f, x in images.items()}
 
 
 def compared(middles: dict) -> dict:
