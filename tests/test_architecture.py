@@ -66,9 +66,14 @@ IMPORTS = {
     },
     "steps": {"distributed", "domains", "latent", "objectives", "recipes"},
     "compiled": {"distributed", "domains", "steps"},
+    "by_hand": {
+        *("distributed", "domains", "latent", "models", "networks", "priors"),
+        "recipes",
+    },
+    "estimators": {"latent", "objectives", "steps"},
     "training": {
-        *("compiled", "distributed", "domains", "doors", "evaluation", "guards"),
-        *("latent", "recipes", "steps", "threads"),
+        *("by_hand", "compiled", "distributed", "domains", "doors", "estimators"),
+        *("evaluation", "guards", "latent", "recipes", "steps", "threads"),
     },
     "containers": {"files"},
     "kinds": {

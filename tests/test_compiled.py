@@ -28,7 +28,13 @@ def trained(model: VAE, images: Tensor, *epochs: int, **recipe) -> VAE:
     recipe = {"batch_size": 3, "lr": 1e-2, "device": "cpu", "progress": False} | recipe
     compiled = recipe.pop("compile", ())
     for number, n in enumerate(epochs):
-        train(model, images, epochs=n, compile=number in compiled, **recipe)
+        train(
+            model,
+            images,
+            epochs=n,
+            step="compiled" if number in compiled else "autograd",
+            **recipe,
+        )
     return model
 
 
@@ -176,7 +182,7 @@ def test_several_processes_do_not_compile(make_vae, batch, monkeypatch, refuses)
     """Their gradients would not be averaged."""
     model = make_vae()
     monkeypatch.setattr("vae_lib.compiled.n_processes", lambda: 2)
-    with refuses(ValueError, "expected compile=False with several processes", "got 2"):
+    with refuses(ValueError, "expected one process for step='compiled'", "got 2"):
         trained(model, batch, 1, compile=(0,))
     for weight, known in zip(model.parameters(), make_vae().parameters(), strict=True):
         assert torch.equal(weight, known)

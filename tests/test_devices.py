@@ -11,13 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vae_lib.checkpoints import load
-from vae_lib.compiled import compile_step
 from vae_lib.guards import pick_device
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.recipes import Recipe
 from vae_lib.runs import MODEL, train_run
 from vae_lib.steps import Epoch, take_step, train_epoch
-from vae_lib.training import train
+from vae_lib.training import STEPS, step_for, train
 
 aten = torch.ops.aten
 WAITS = {  # the host needs their result, or (lift_fresh) sends a number of its own
@@ -84,15 +83,15 @@ def test_a_step_needs_no_value_and_makes_nothing_elsewhere(make_vae, options):
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("how", STEPS)
 def test_no_step_with_adam_waits_for_the_host(
-    make_vae, batch, options, compiled, monkeypatch
+    make_vae, batch, options, how, monkeypatch
 ):
     model = make_vae()
     adam = torch.optim.Adam(model.parameters(), fused=True)
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
     monkeypatch.setenv("CXX", sys.executable)  # none is called
-    step = compile_step(3) if compiled else take_step
+    step = step_for(model, Recipe(1, 3), how)
     with Watch() as watch:
         run_epoch(model, batch, adam, step=step, **options)
     assert not watch.waits
@@ -183,12 +182,12 @@ def test_a_run_goes_on_on_another_device(images, tmp_path, first, second):
 @pytest.mark.filterwarnings("ignore")  # of compilers, by version
 def test_compiled_steps_on_a_gpu_give_the_numbers_of_plain_ones(images):
     found = []
-    for compile in (False, True):
+    for step in ("autograd", "compiled"):
         torch.manual_seed(0)
         model = VAE.from_data(CONFIG, images)
         draws = torch.Generator(GPU).manual_seed(1)
         options = {"generator": draws, "device": GPU, "progress": False}
-        train(model, images, RECIPE, compile=compile, **options)
+        train(model, images, RECIPE, step=step, **options)
         found.append(model.state_dict())
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-3)
 

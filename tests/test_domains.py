@@ -50,11 +50,16 @@ TOLD = replace(STRINGS, n_properties=2)
 MODULES = {
     *("distributions", "objectives", "configs", "models", "autoencoder", "data"),
     *("evaluation", "plots", "linear_gaussian", "symbolic", "steps", "compiled"),
+    *("by_hand", "estimators"),
     *("guards", "recipes", "training", "data_sets", "animals"),
     *("molecules", "sequences", "tokens"),
 }
 PARTS = {  # no doors: train puts them together, of what it has checked
     *("steps.Epoch", "steps.TrainingHistory", "steps.bound_and_sums"),
+    *("by_hand.Layers", "by_hand.StepByHand", "by_hand.StepByHand.fill_gradients"),
+    *("by_hand.Layers.forward", "by_hand.Layers.backward", "training.step_for"),
+    *("estimators.AlongThePath", "estimators.AlongThePath.forward"),
+    "estimators.take_path_step",
     "steps.forget_negligible",
     *("guards.check_finite", "guards.hold_interrupts", "recipes.Recipe.step_size"),
     *("recipes.Recipe.noise_shape", "recipes.from_file", "recipes.changed"),
@@ -174,6 +179,7 @@ RECIPE = {
     "binarization": NO_NAME,
     "clip_norm": POSITIVE[1:],
     "free_bits": NOT_NEGATIVE,
+    "gradient": NO_NAME,
 }
 DEVICES = [None, 0, "", "abacus", "meta", "cuda:x", torch.device("meta"), ["cpu"]]
 TRAINED = {"epochs": 1, "device": "cpu", "progress": False}
@@ -243,6 +249,24 @@ TABLE = {
         lambda: {"log_w": rand(5, 3)},
         {"log_w": [*NO_FLOATS, rand(0, 3), torch.ones(())]},
     ),
+    **{
+        f"objectives.{function.__name__}": (
+            function,
+            lambda: {
+                "log_w": rand(5, 3),
+                "z": rand(5, 3, 2),
+                "mu": rand(3, 2),
+                "logvar": rand(3, 2),
+            },
+            {
+                "log_w": [*NO_FLOATS, rand(3), rand(5, 2)],
+                "z": [*NO_FLOATS, rand(3, 2), rand(5, 3)],
+                "mu": [*NO_FLOATS, rand(3, 3), rand(5, 3, 2)],
+                "logvar": [*NO_FLOATS, rand(3, 3), rand(2)],
+            },
+        )
+        for function in (objectives.without_score, objectives.doubly_reparameterized)
+    },
     "objectives.effective_beta": (
         objectives.effective_beta,
         lambda: {"log_likelihood": "sum", "kl": "mean", **SIZES},
@@ -777,7 +801,7 @@ TABLE = {
             "device": DEVICES,
             "generator": OTHER_GENERATOR,
             "progress": SWITCH,
-            "compile": SWITCH,
+            "step": NO_NAME,
             "resume": SWITCH,
             "save": [3, "path", {}],
         },
@@ -1039,9 +1063,9 @@ def test_frozen_parameters_stay_and_the_others_move(monkeypatch, refuses):
         return noted
 
     monkeypatch.setattr(torch, "compile", note)
-    for options in ({}, {"clip_norm": 0.1}, {"compile": True, "clip_norm": 0.1}):
+    for options in ({}, {"clip_norm": 0.1}, {"step": "compiled", "clip_norm": 0.1}):
         model = VAE(CONFIG)
-        if "compile" in options:
+        if "step" in options:
             monkeypatch.setattr("shutil.which", lambda name: name)
         model.encoder.requires_grad_(False)
         fixed, free = weights(model.encoder), weights(model.decoder)

@@ -244,8 +244,8 @@ def test_a_compiled_step_is_told_the_labels_too(labelled):
     images, labels = labelled
     options = QUIET | {"epochs": 2}
     plain, compiled = (
-        train(conditional(), images, labels=labels, compile=how, **options).rows
-        for how in (False, True)
+        train(conditional(), images, labels=labels, step=how, **options).rows
+        for how in ("autograd", "compiled")
     )
     assert plain[-1]["elbo"] == pytest.approx(compiled[-1]["elbo"], rel=1e-5)
 

@@ -23,7 +23,7 @@ def test_a_model_that_starts_from_another_has_its_weights(
     few = ImageSet(torch.rand(40, 784), torch.arange(40) % 10)
     trains = shipped.train_run
 
-    def quick(*given, compile, **more):
+    def quick(*given, step, **more):
         return trains(*given, progress=False, **more)
 
     places = {"PRETRAINED": names, "RUNS": tmp_path, "FOLDER": tmp_path}

@@ -263,6 +263,29 @@ def vae_architecture() -> Figure:
     return fig
 
 
+def vae_gradient() -> Figure:
+    """The gradient by hand: the same boxes from right to left, with what passes."""
+    fig, ax = _canvas(9.6, 3.0)
+    _text_box(ax, 6, 17, r"$\partial W,\,\partial b$", width=10, color=TEAL)
+    _text_box(ax, 22, 17, "encoder", width=13, height=9)
+    _text_box(ax, 39.5, 17, "$g_\\mu$\n\n$g_{\\log\\sigma^2}$", height=11, rounded=True)
+    _text_box(ax, 56, 17, "$g_z$", rounded=True)
+    _text_box(ax, 72, 17, "decoder", width=13, height=9)
+    _text_box(ax, 89, 17, r"$(\pi-x)/B$", width=12, rounded=True)
+    _text_box(ax, 72, 4, r"$\partial W,\,\partial b$", width=10, color=TEAL)
+    _text_box(ax, 39.5, 3.6, KL, color=BLUE, width=24, height=6)
+    ax.text(48, 22, r"$1$", ha="center", va="center")
+    ax.text(48.4, 11.4, r"$\frac{1}{2}\sigma\epsilon$", ha="center", va="center")
+    _arrow(ax, (51.6, 18), (44, 20.2))
+    _arrow(ax, (51.6, 16), (44, 13.8))
+    for start, end in ((83, 78.7), (65.3, 60.4), (35, 28.7)):
+        _arrow(ax, (start, 17), (end, 17))
+    _arrow(ax, (15.3, 17), (11.2, 17), color=TEAL)
+    _arrow(ax, (72, 12.3), (72, 6.8), color=TEAL)
+    _arrow(ax, (39.5, 6.8), (39.5, 11.3), color=BLUE)
+    return fig
+
+
 def string_decoders() -> Figure:
     """Chapter 13: tokens that know the code alone, and such as know those before."""
     fig, ax = _canvas(10.4, 3.6)
@@ -483,6 +506,7 @@ FIGURES = {
     "reparameterization.svg": reparameterization,
     "autoencoder.svg": autoencoder,
     "vae-architecture.svg": vae_architecture,
+    "vae-gradient.svg": vae_gradient,
     "string-decoders.svg": string_decoders,
     "ring.svg": ring,
     "logo.svg": logo,

@@ -36,7 +36,7 @@ AT_LEAST = {"pictures": 5, "words per line": 11}
 OF_CHAPTERS = {"pictures"}  # a short page needs no more pictures than it has matter
 
 LIKE_CHAPTERS = (
-    "loss-scale molecule-search spot-the-bug".split()
+    "gradient-by-hand loss-scale molecule-search quieter-gradients spot-the-bug".split()
 )  # pages that are read from end to end
 APART = "Checked by machine|Quick questions|Exercises|Further reading|What to read next"
 FOLDED_CELLS = {"setup", "check", "hide-input"}

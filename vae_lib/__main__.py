@@ -103,7 +103,7 @@ def run_train(arguments: Namespace) -> None:
             source=wanted.source if own else None,
             report=line_per_epoch(wanted.recipe.epochs),
             device=arguments.device,
-            compile=arguments.compile,
+            step=arguments.step.replace("-", " "),
             progress=has_terminal(),
         ).cpu()
     if rank() > 0:

@@ -29,10 +29,12 @@ def compile_step(batch_size: int) -> Callable[..., Tensor]:
     batch_size = whole("batch_size", batch_size)
     if n_processes() > 1:  # their gradients are averaged in ``backward`` alone
         n = n_processes()
-        raise ValueError(f"expected compile=False with several processes, got {n}")
+        raise ValueError(f"expected one process for step='compiled', got {n}")
     name = os.environ.get("CXX", COMPILERS.get(sys.platform, "g++"))
     if not (shutil.which(name) or shutil.which(name.partition(" ")[0])):  # "ccache c++"
-        raise ValueError(f"expected a C++ compiler for compile, got no {name!r}")
+        raise ValueError(
+            f"expected a C++ compiler for step='compiled', got no {name!r}"
+        )
     compiled = torch.compile(_whole_step, fullgraph=True, dynamic=False)
 
     def step(model, optimizer, x, eps, y=None, **options) -> Tensor:

@@ -74,6 +74,7 @@ def check_trainable(model: LatentVariableModel, recipe: Recipe) -> None:
     check_model(model)
     kind = type(model).__name__
     drawing = {"beta": 1.0, "objective": "elbo", "n_samples": 1, "free_bits": 0.0}
+    drawing |= {"gradient": "total"}
     for name, value in drawing.items():
         asked = getattr(recipe, name)
         used = model.draws_z or asked == value

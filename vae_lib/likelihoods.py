@@ -43,6 +43,13 @@ class Likelihood(nn.Module):
         """E[x|z], to be shown: pixels in [0, 1], of the shape of x_params."""
         raise NotImplementedError
 
+    def slope(self, x: Tensor, x_params: Tensor) -> Tensor:
+        """The derivative of log p(x|z) by x_params, of their shape: x less its mean.
+
+        Book: eq-output-gradient.
+        """
+        return x - self.mean(x_params)
+
     def start(self, mean: Tensor, n_images: int) -> Tensor:
         """The x_params (D,) that give the mean (D,) of so many images."""
         # Laplace's rule keeps the logit of pixels that are never lit finite.
@@ -115,6 +122,10 @@ class Gaussian(Likelihood):
     def mean(self, x_params: Tensor) -> Tensor:
         """The means, as far as they can be shown."""
         return x_params.clamp(0, 1)
+
+    def slope(self, x: Tensor, x_params: Tensor) -> Tensor:
+        """The derivative of log p(x|z) by x_params: the error over the variance."""
+        return (x - x_params) / self.noise_std**2
 
     def start(self, mean: Tensor, n_images: int) -> Tensor:
         """The mean itself."""

@@ -17,6 +17,13 @@ ACTIVATIONS = {
     "softplus": nn.Softplus,
     "tanh": nn.Tanh,
 }
+# Derivatives of the same, by name: of input a and output h, each of one shape.
+SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "relu": lambda a, h: h > 0,
+    "silu": lambda a, h: torch.sigmoid(a) * (1 + a - h),
+    "softplus": lambda a, h: torch.sigmoid(a),
+    "tanh": lambda a, h: 1 - h.square(),
+}
 
 
 class Network(NamedTuple):

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from vae_lib.distributions import gaussian_kl
+from vae_lib.distributions import gaussian_kl, gaussian_log_prob
 from vae_lib.domains import check_floats, number, one_of, require, whole
 
 
@@ -85,6 +85,51 @@ def importance_weighted_bound(log_w: Tensor) -> Tensor:
         got = tuple(log_w.shape)
         raise ValueError(f"expected log_w of shape (K, B) with K >= 1, got {got}")
     return torch.logsumexp(log_w, dim=0) - math.log(log_w.shape[0])
+
+
+def without_score(log_w: Tensor, z: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """The same log importance weights with a quieter gradient: along the path alone.
+
+    log q(z|x) depends on mu and logvar through z and by itself. The second part of its
+    derivative, the score, is zero on average over one draw, and is left out here: the
+    gradient of the mean of the result is unbiased ("sticking the landing").
+
+    Args:
+        log_w: log p(x|z_k) + log p(z_k) - log q(z_k|x), shape (K, B) or (B,).
+        z: the draws mu + std * eps, shape (K, B, J) or (B, J).
+        mu: posterior mean, shape (B, J).
+        logvar: posterior log variance log(sigma^2), shape (B, J).
+
+    Returns the numbers of log_w, in nats. Raises ValueError if the shapes do not fit.
+    Book: eq-path-gradient. Source: Roeder, Wu & Duvenaud (2017).
+    """
+    check_floats("log_w, z, mu and logvar", log_w, z, mu, logvar)
+    fits = log_w.shape == z.shape[:-1] and z.shape[-2:] == mu.shape == logvar.shape
+    got = [tuple(given.shape) for given in (log_w, z, mu, logvar)]
+    require(fits, "log_w ((K,) B), z ((K,) B, J), mu and logvar (B, J)", got)
+    score_and_path = gaussian_log_prob(z, mu, logvar)
+    path = gaussian_log_prob(z, mu.detach(), logvar.detach())
+    return log_w + (score_and_path - path)
+
+
+def doubly_reparameterized(
+    log_w: Tensor, z: Tensor, mu: Tensor, logvar: Tensor
+) -> Tensor:
+    """The same log weights (K, B), for an ``importance_weighted_bound`` of K draws.
+
+    There the score is not zero on average: what it adds is what the path gets if its
+    normalised weights are squared. So the gradient that reaches z, and through it mu
+    and logvar, is multiplied by them once more; the decoder's is left as it is. Use z
+    in no other objective: its gradient would be multiplied as well. Arguments and
+    errors are those of ``without_score``; with K = 1 it does the same.
+
+    Book: eq-doubly-reparameterized. Source: Tucker et al. (2019).
+    """
+    log_w = without_score(log_w, z, mu, logvar)
+    if z.requires_grad:
+        share = log_w.detach().softmax(0)[..., None]  # (K, B, 1)
+        z.register_hook(lambda grad: grad * share)
+    return log_w
 
 
 def effective_beta(

@@ -23,10 +23,11 @@ from vae_lib.checkpoints import PRETRAINED
 from vae_lib.data_sets import DATA_SETS, MNIST
 from vae_lib.export import DTYPES, PARTS
 from vae_lib.models import ACTIVATIONS, LIKELIHOODS, NETWORKS, PRIORS
-from vae_lib.recipes import BITS, OBJECTIVES, SCHEDULES
+from vae_lib.recipes import BITS, GRADIENTS, OBJECTIVES, SCHEDULES
 from vae_lib.writers import DECODERS
 
 STRINGS = "molecules"
+STEPS = "autograd", "by-hand", "compiled"  # of training.train, which has no hyphen
 GIVEN = argparse.SUPPRESS  # the arguments hold these only where they are given
 
 PRESETS = f"{DATA_SETS[MNIST].preset}; for {STRINGS} {DATA_SETS[STRINGS].preset}"
@@ -42,7 +43,12 @@ TRAIN = {
     "preset": (PRETRAINED, "NAME", GIVEN, f"network and recipe (default: {PRESETS})"),
     "resume": (bool, "", False, "go on with the run in RUN as it is; afresh if none"),
     "seed": (integer, "N", GIVEN, "same seed, same bits on one machine (default: 0)"),
-    "compile": (bool, "", False, "compile each step: a wait that may pay in the end"),
+    "step": (
+        STEPS,
+        "NAME",
+        "autograd",
+        "how steps are computed; by-hand is fast on a CPU",
+    ),
     "json": (bool, "", False, "print the folder and the last epoch as JSON"),
 }
 NETWORK = {
@@ -73,6 +79,7 @@ RECIPE = {
     "binarization": (BITS, "NAME", GIVEN, "bits for grey, anew in each batch"),
     "clip_norm": (number_or_none, "NORM", GIVEN, "greatest gradient norm, or none"),
     "free_bits": (float, "NATS", GIVEN, "KL that each dimension of z has for nothing"),
+    "gradient": (GRADIENTS, "NAME", GIVEN, "with the score of q, or the path alone"),
 }
 GOING_ON = """
 With --resume the options are those of the run; others may be given if they agree, and

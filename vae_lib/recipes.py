@@ -11,7 +11,7 @@ from vae_lib.data import binarize
 from vae_lib.domains import number, one_of, require, whole
 
 SCHEDULES, OBJECTIVES = ("constant", "cosine"), ("elbo", "iwae")
-BITS = ("none", "sample")
+BITS, GRADIENTS = ("none", "sample"), ("total", "path")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class Recipe:
             against a rare wild batch where lr is high.
         free_bits: nats of KL that each dimension of z has for nothing in the "elbo"
             objective; see ``objectives.kl_beyond``. For a decoder that ignores z.
+        gradient: "total", or "path" for an estimate of the same gradient that leaves
+            out the score of q; see ``objectives.without_score``. It is quieter the
+            nearer q is to the posterior, so for the later part of a long training.
 
     Numbers of numpy and torch become Python's own. Raises ValueError if a value is out
     of range, or if the objective ignores it.
@@ -51,6 +54,7 @@ class Recipe:
     binarization: str = "none"
     clip_norm: float | None = None
     free_bits: float = 0.0
+    gradient: str = "total"
 
     def __post_init__(self) -> None:
         sound = {
@@ -64,6 +68,7 @@ class Recipe:
             "n_samples": whole("n_samples", self.n_samples),
             "binarization": one_of("binarization", self.binarization, BITS),
             "free_bits": number("free_bits", self.free_bits, least=0),
+            "gradient": one_of("gradient", self.gradient, GRADIENTS),
         }
         if self.clip_norm is not None:
             norm = number("clip_norm", self.clip_norm, above=0, or_else="None")
@@ -71,6 +76,8 @@ class Recipe:
         for name, plain in {"beta": 1, "free_bits": 0}.items():  # a bound without KL
             fits = sound["objective"] == "elbo" or sound[name] == plain
             require(fits, f"{name} = {plain} with the objective 'iwae'", sound[name])
+        closed = sound["free_bits"] == 0 or sound["gradient"] == "total"
+        require(closed, "free_bits = 0 with the gradient 'path'", self.free_bits)
         for name, value in sound.items():  # the class is frozen
             object.__setattr__(self, name, value)
 

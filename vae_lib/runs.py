@@ -27,7 +27,7 @@ from vae_lib.states import restore, state_of
 from vae_lib.training import set_seed, train
 
 MODEL = "model.safetensors"
-OPTIONS = ("compile", "device", "progress", "validation")  # of train; they leave bits
+OPTIONS = ("device", "progress", "step", "validation")  # of train; no recipe has them
 A_ROW, BESIDE = 500, 2**20  # bytes: of the history, and for files beside the model
 
 
@@ -67,7 +67,8 @@ def train_run(
             ones. Adam and its schedule start afresh.
         source: where the images come from, which a new run's file is to tell.
         report: called with the history's row after each epoch.
-        options: further arguments of ``training.train`` that change no bit.
+        options: further arguments of ``training.train`` that are no recipe's: device,
+            progress, step and validation.
 
     Returns the model with its history. Raises ValueError if there is a model and resume
     is false, or if it was made otherwise; CheckpointError if its file is damaged, or

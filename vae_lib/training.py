@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from vae_lib.by_hand import StepByHand
 from vae_lib.compiled import compile_step
 from vae_lib.distributed import (
     connect,
@@ -18,8 +19,15 @@ from vae_lib.distributed import (
     rank,
     sum_over_processes,
 )
-from vae_lib.domains import check_generator, check_switches, require, whole
+from vae_lib.domains import (
+    check_generator,
+    check_switches,
+    one_of,
+    require,
+    whole,
+)
 from vae_lib.doors import check_given, check_trainable, place_moments, with_labels
+from vae_lib.estimators import take_path_step
 from vae_lib.evaluation import ElboReport, evaluate_elbo
 from vae_lib.guards import check_finite, hold_interrupts, pick_device
 from vae_lib.latent import LatentVariableModel
@@ -32,6 +40,8 @@ if find_spec("ipywidgets"):
 else:  # where tqdm.auto would warn of it in a notebook
     from tqdm import tqdm
 
+STEPS = ("autograd", "by hand", "compiled")
+
 
 def set_seed(seed: int) -> None:
     """Seed torch's random numbers: the same seed gives the same bits on one machine.
@@ -39,6 +49,17 @@ def set_seed(seed: int) -> None:
     Raises ValueError unless -2**63 <= seed < 2**64, a whole number.
     """
     torch.manual_seed(whole("seed", seed, -(2**63), 2**64))
+
+
+def step_for(model: LatentVariableModel, recipe: Recipe, how: str) -> Callable:
+    """``take_step``, or the function in its place that the arguments ask for."""
+    if how == "by hand":
+        return StepByHand(model, recipe)
+    if how == "compiled":
+        total = recipe.gradient == "total"
+        require(total, "the gradient 'total' with step='compiled'", recipe.gradient)
+        return compile_step(recipe.batch_size)
+    return take_step if recipe.gradient == "total" else take_path_step
 
 
 def train(
@@ -51,7 +72,7 @@ def train(
     device: str = "auto",
     generator: torch.Generator | None = None,
     progress: bool = True,
-    compile: bool = False,
+    step: str = "autograd",
     resume: bool = False,
     save: Callable[[LatentVariableModel], None] | None = None,
     **changes,
@@ -76,19 +97,23 @@ def train(
         device: "auto" (CUDA, else MPS, else CPU) or the name of a torch device.
         generator: source of order, noise and bits; None for torch's global one.
         progress: show a progress bar over the epochs.
-        compile: run each step as one compiled function; see ``compiled.compile_step``.
+        step: "autograd" for ``steps.take_step``; "by hand" for the same sooner on a
+            CPU, by the formulas of ``by_hand.StepByHand``, which knows fewer models;
+            "compiled" for one compiled function, which pays on a GPU, see
+            ``compiled.compile_step``.
         resume: go on with the call that was stopped, of the same arguments.
         save: called with the model after each epoch, and when Ctrl-C stops it.
         changes: fields of ``recipes.Recipe`` that differ from the recipe's: epochs,
             batch_size, lr, schedule, warmup, beta, objective, n_samples, binarization,
-            clip_norm.
+            clip_norm, free_bits, gradient.
 
     Raises ValueError before the first step if an argument, the model or the images are
     out of range, NonFiniteLossError if the loss becomes NaN or infinite.
     Book: eq-minibatch. Source: Kingma & Welling (2014), Algorithm 1.
     """
     recipe = changed(recipe, changes)
-    check_switches(progress=progress, compile=compile, resume=resume)
+    check_switches(progress=progress, resume=resume)
+    one_of("step", step, STEPS)
     require(save is None or callable(save), "save to be a function or None", save)
     check_trainable(model, recipe)
     bits = recipe.binarization == "sample"
@@ -102,7 +127,6 @@ def train(
     with process_group(), hold_interrupts() as interrupted, gradients, calm:
         on = pick_device(device)
         check_generator(generator, on)
-        step = compile_step(recipe.batch_size) if compile else take_step
         images = images.detach().to(on)
         labels = None if labels is None else labels.to(on)
         model.to(on)
@@ -125,7 +149,7 @@ def train(
             latent_dim=model.noise_dim,
             labels=labels,
             generator=generator,
-            step=step,
+            step=step_for(model, recipe, step),
             stop=interrupted,
         )
         silent = not progress or rank() > 0 or "TQDM_DISABLE" in os.environ

@@ -98,7 +98,7 @@ def trained(seed: int, images: Tensor) -> VAE:
     if seed == 0:
         return load_pretrained(NAME).requires_grad_(False)
     preset, folder = PRETRAINED[NAME], BUILD / "runs" / f"gap-seed{seed}"
-    options = {"seed": seed, "resume": True, "compile": True}
+    options = {"seed": seed, "resume": True, "step": "by hand"}
     model = train_run(folder, images, preset.config, preset.recipe, **options)
     return model.cpu().requires_grad_(False)
 

@@ -41,8 +41,8 @@ def trained(name: str) -> LatentVariableModel:
     preset, run = PRETRAINED[name], RUNS / name
     start = trained(preset.start) if preset.start else None
     images, labels = examples_of(name, "train")
-    is_image = isinstance(preset.config, VAEConfig)  # torch compiles no GRU
-    options = {"labels": labels, "resume": True, "start": start, "compile": is_image}
+    step = "by hand" if isinstance(preset.config, VAEConfig) else "autograd"
+    options = {"labels": labels, "resume": True, "start": start, "step": step}
     train_run(run, images, preset.config, preset.recipe, **options)
     return load(run / MODEL)
 
