@@ -121,6 +121,7 @@ lab: environment
 	$(BIN)/jupyter lab notebooks
 
 bench: environment
+	$(BIN)/python -m pip install --quiet "jax>=0.4.30"
 	$(BIN)/python -m tools.records.benchmark
 
 # Train everything that the ledger and the chapters quote anew: hours.

@@ -58,6 +58,11 @@ def test_record_has_every_part_and_enough_rounds(record):
     for ratios in (record["ratio_to_products"], record["ratio_to_ours"]):
         assert list(ratios) == list(performance.WAYS)
         assert all(r["min"] <= r["median"] <= r["max"] for r in ratios.values())
+    settings = [f"{n}, {how}" for n in (1, 2) for how in ("alone", "beside")]
+    assert list(record["threads"]) == settings
+    for found in record["threads"].values():
+        assert list(found) == ["products", "by hand", "jax", "ours", "dataloader"]
+        assert all(r["min"] <= r["median"] <= r["max"] for r in found.values())
     trained = set(performance.WAYS) - {"products"}
     assert set(record["train_elbo_of_last_epoch"]) == trained
     assert set(record["profile_of_ours"]) == {

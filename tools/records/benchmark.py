@@ -2,18 +2,21 @@
 
     python -m tools.records.benchmark [--rounds 5] [--json book/performance.json]
 
-Five ways through 60,000 digits in batches of 128, on the CPU:
+Ways through 60,000 digits in batches of 128, on the CPU:
 
 products    the matrix products of the network alone, written into buffers: the floor
-ours        vae_lib's train: 784-400-20-400-784, Adam, with all its guards
-compiled    the same with compile=True
+by hand     vae_lib's train with step="by hand": 784-400-20-400-784, Adam
+jax         the same as one compiled function an epoch, see jax_epoch.py
+compiled    vae_lib's train with step="compiled"
+ours        vae_lib's train as it is, with all its guards
 medium      the same with products in "medium" precision, for information
 dataloader  the same network and loss fed by a plain torch DataLoader, as tutorials do
 
 Rounds interleave them, so that a busy moment of the machine touches all; the first
-round warms up and is not counted. Then: how the cost grows with the size of the task,
-where the time goes, how much memory training adds, how long compiling takes, and what
-a busy process beside it costs.
+round warms up and is not counted. Then the ways with one thread and with two, alone and
+beside a busy process (--ways does this alone), how the cost grows with the size of the
+task, where the time goes, how much memory training adds, how long compiling takes, and
+what a busy process beside it costs.
 """
 
 import argparse
@@ -27,6 +30,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +137,17 @@ def beside_a_busy_process() -> dict[str, dict[str, float]]:
     return {"ratio_to_alone": found, "alone_with_a_core_to_spare": least}
 
 
+def with_threads(rounds: int) -> dict[str, dict]:
+    """The ways with one thread and with two, alone and beside a busy process."""
+    found = {}
+    for threads in (1, 2):
+        for how in ("alone", "beside"):
+            given = {"THREADS": str(threads), "HOW": how, "ROUNDS": str(rounds)}
+            seconds = fresh_process("ways", OMP_NUM_THREADS=str(threads), **given)
+            found[f"{threads}, {how}"] = ratios(seconds, "products")
+    return found
+
+
 def compiling(waits: dict[str, dict], result: dict) -> dict[str, dict]:
     """The wait for compiled code, new or kept, and how many epochs make up for it."""
     saved = 1 - result["ratio_to_ours"]["compiled"]["median"]
@@ -157,12 +172,19 @@ def environment() -> dict[str, str | int | float]:
 
 
 def compare(images: torch.Tensor, rounds: int, device="cpu", task=TASK) -> dict:
-    """The five ways: ratios, seconds, and the bound after the same epochs."""
+    """The ways: ratios, seconds, and the bound after the same epochs."""
     on = {"device": device}
+    rival = {}
+    if device == "cpu" and find_spec("jax"):
+        from tools.records.jax_epoch import Jax
+
+        rival["jax"] = Jax(images, task)
     runs = {
         "products": partial(products, task, **on),
+        "by hand": Ours(images, task, step="by hand", **on),
+        **rival,
+        "compiled": Ours(images, task, step="compiled", **on),
         "ours": Ours(images, task, **on),
-        "compiled": Ours(images, task, compile=True, **on),
         "medium": Ours(images, task, products="medium", **on),
         "dataloader": PlainLoop(images, task, **on),
     }
@@ -178,19 +200,35 @@ def compare(images: torch.Tensor, rounds: int, device="cpu", task=TASK) -> dict:
     }
 
 
+def say(setting: str, found: dict) -> None:
+    """The ratios to the products, a line for each way."""
+    for name, ratio in found.items():
+        spread = f"{ratio['min']:.2f} to {ratio['max']:.2f}"
+        what = f"{ratio['median']:5.2f} x the bare products ({spread})"
+        print(f"{setting:10} {name:12} {what}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, default=JSON)
+    parser.add_argument("--ways", action="store_true", help="ratios by threads alone")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error(f"expected --rounds of 1 or more, got {arguments.rounds}")
+    if not find_spec("jax"):
+        parser.error("expected jax beside the book's environment: pip install jax")
+    if arguments.ways:
+        for setting, found in with_threads(arguments.rounds).items():
+            say(setting, found)
+        return
 
     result = {"task": TASK, "rounds": arguments.rounds, "environment": environment()}
     if result["environment"]["load"] > 1:
         print("this machine is busy: load average", result["environment"]["load"])
     result["memory"] = fresh_process("memory")
     result["busy"] = beside_a_busy_process()
+    result["threads"] = with_threads(arguments.rounds)
     # All that follows runs on an idle machine, and so on all its cores.
     os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())
     images = load_mnist("train").images
@@ -203,9 +241,7 @@ def main() -> None:
     result["profile_of_ours"] = shares(profiled)
     result["compiling"] = compiling(waits, result)
     result["growth"] = {axis: growth(images, axis, arguments.rounds) for axis in GROWTH}
-    for name, ratio in result["ratio_to_products"].items():
-        spread = f"{ratio['min']:.2f} to {ratio['max']:.2f}"
-        print(f"{name:12} {ratio['median']:5.2f} x the bare products ({spread})")
+    say("all cores", result["ratio_to_products"])
     print(f"compiling, seconds: {result['compiling']}")
     arguments.json.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
     page = "python -m tools.records.performance makes the page of it"

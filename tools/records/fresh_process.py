@@ -3,21 +3,24 @@
     python -m tools.records.fresh_process memory     how much memory training adds
     python -m tools.records.fresh_process compile    seconds until a compiled step runs
     python -m tools.records.fresh_process busy       seconds of epochs, alone and not
+    python -m tools.records.fresh_process ways       seconds of each way by THREADS, HOW
 
 memory reads /proc, so it needs Linux.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
 import torchvision  # noqa: F401  part of the framework whose memory is set apart
 
-from tools.records.contestants import TASK, Ours
+from tools.records.contestants import TASK, Ours, PlainLoop, products
 from vae_lib.data import load_mnist
 
 
@@ -49,10 +52,10 @@ def megabytes(field: str) -> float:
 
 
 def compile_step() -> dict[str, float]:
-    """Seconds of a first call with compile=True, on so few images that all is wait."""
+    """Seconds of a first call with step="compiled", on so few images: all is wait."""
     images = load_mnist("test").images[:384]
     Ours(images, TASK)()
-    compiled = Ours(images, TASK, compile=True)
+    compiled = Ours(images, TASK, step="compiled")
     start = time.perf_counter()
     compiled()
     return {"seconds": time.perf_counter() - start}
@@ -75,7 +78,40 @@ def busy() -> dict[str, list[float]]:
     return seconds
 
 
-MEASURES = {"memory": memory, "compile": compile_step, "busy": busy}
+def ways() -> dict[str, list[float]]:
+    """Epochs of each way in turn: THREADS of them, HOW "alone" or "beside" another.
+
+    With one thread the process stays on one core; the other process has the other.
+    """
+    threads, how = int(os.environ["THREADS"]), os.environ["HOW"]
+    if threads == 1:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.set_num_threads(threads)
+    from tools.records.jax_epoch import Jax  # counts the cores when it is imported
+
+    task = TASK | {"images": 15_000}
+    images = load_mnist("train").images
+    runs = {
+        "products": partial(products, task),
+        "by hand": Ours(images, task, step="by hand"),
+        "jax": Jax(images, task),
+        "ours": Ours(images, task),
+        "dataloader": PlainLoop(images, task),
+    }
+    seconds = {name: [] for name in runs}
+    code = "while True: pass" if how == "beside" else ""
+    with subprocess.Popen([sys.executable, "-c", code]) as other:
+        for number in range(int(os.environ["ROUNDS"]) + 1):
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run()
+                if number > 0:  # the first one warms up
+                    seconds[name].append(time.perf_counter() - start)
+        other.kill()
+    return seconds
+
+
+MEASURES = {"memory": memory, "compile": compile_step, "busy": busy, "ways": ways}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -21,8 +21,10 @@ TEMPLATE = Path(__file__).with_name("performance.template.md")
 GPU_TEMPLATE = Path(__file__).with_name("gpu.template.md")
 WAYS = {
     "products": "the matrix products alone: the floor",
+    "by hand": '`train` with `step="by hand"`',
+    "jax": "JAX, the whole epoch compiled",
+    "compiled": '`train` with `step="compiled"`, once compiled',
     "ours": "`train`",
-    "compiled": "`train` with `compile=True`, once compiled",
     "medium": '`train`, products in "medium" precision',
     "dataloader": "a plain loop: `DataLoader`, default Adam, `.item()` at every step",
 }
@@ -46,7 +48,7 @@ def page(record: dict) -> str:
     template = Template(TEMPLATE.read_text("utf-8"))
     fields = tried(record["recipes"]) | beside(record["busy"])
     fields["gpu"] = on_a_gpu(record["gpu"]) if record["gpu"] else ""
-    for part in (measured, against_ours, compiling, grown):
+    for part in (measured, against_ours, by_threads, compiling, grown):
         fields |= part(record)
     return template.substitute(fields)
 
@@ -113,10 +115,22 @@ def on_a_gpu(record: dict) -> str:
 def against_ours(record: dict) -> dict[str, str]:
     """The ratios of two contestants to train."""
     fields = {}
-    for name in ("compiled", "dataloader"):
-        median, least, most = spread(record["ratio_to_ours"][name])
-        fields |= {name: median, f"{name}_min": least, f"{name}_max": most}
+    for name in ("compiled", "dataloader", "by hand"):
+        if name in record["ratio_to_ours"]:  # a GPU's record may be of before it
+            median, least, most = spread(record["ratio_to_ours"][name])
+            key = name.replace(" ", "_")
+            fields |= {key: median, f"{key}_min": least, f"{key}_max": most}
     return fields
+
+
+def by_threads(record: dict) -> dict[str, str]:
+    """A row for each way, a column for each setting."""
+    settings = record["threads"].values()
+    lines = [
+        (WAYS[name], *(f"{found[name]['median']:.2f}" for found in settings))
+        for name in next(iter(settings))
+    ]
+    return {"threads_table": rows(lines)}
 
 
 def compiling(record: dict) -> dict[str, str]:
