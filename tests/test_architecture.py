@@ -66,9 +66,10 @@ IMPORTS = {
     },
     "steps": {"distributed", "domains", "latent", "objectives", "recipes"},
     "compiled": {"distributed", "domains", "steps"},
+    "flat_adam": set(),
     "by_hand": {
-        *("distributed", "domains", "latent", "models", "networks", "priors"),
-        "recipes",
+        *("distributed", "domains", "flat_adam", "latent", "models", "networks"),
+        *("priors", "recipes"),
     },
     "estimators": {"latent", "objectives", "steps"},
     "training": {

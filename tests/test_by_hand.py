@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from vae_lib.autoencoder import AutoEncoder
-from vae_lib.by_hand import StepByHand
 from vae_lib.checkpoints import PRETRAINED
 from vae_lib.configs import VAEConfig
 from vae_lib.models import VAE
@@ -42,10 +41,10 @@ def gradients(model: VAE, x: Tensor, recipe: Recipe, how: str) -> tuple[Tensor, 
         dtype=x.dtype,
         generator=torch.Generator().manual_seed(3),
     )
-    still = torch.optim.SGD(model.parameters(), lr=0.0)
+    still = torch.optim.Adam(model.parameters(), lr=0.0)
     terms = {"beta": recipe.beta, "objective": recipe.objective}
     terms |= {"free_bits": recipe.free_bits, "n_images": 5.0}
-    sums = step_for(model, recipe, how)(model, still, x, eps, **terms)
+    sums = step_for(model, still, recipe, how)(model, still, x, eps, **terms)
     return sums, [weight.grad.clone() for weight in model.parameters()]
 
 
@@ -195,7 +194,7 @@ def test_shorter_numbers_around_it_are_refused(make_vae, batch, refuses):
 def test_several_processes_are_refused(make_vae, monkeypatch, refuses):
     monkeypatch.setattr("vae_lib.by_hand.n_processes", lambda: 2)
     with refuses(ValueError, "expected one process for step='by hand', got 2"):
-        StepByHand(make_vae(), Recipe(1))
+        step_for(make_vae(), None, Recipe(1), "by hand")
 
 
 def test_a_subclass_may_compute_something_else(make_vae, refuses):
@@ -203,4 +202,4 @@ def test_a_subclass_may_compute_something_else(make_vae, refuses):
         pass
 
     with refuses(ValueError, "got Other"):
-        StepByHand(Other(make_vae().config), Recipe(1))
+        step_for(Other(make_vae().config), None, Recipe(1), "by hand")

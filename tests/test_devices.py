@@ -91,7 +91,7 @@ def test_no_step_with_adam_waits_for_the_host(
     adam = torch.optim.Adam(model.parameters(), fused=True)
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
     monkeypatch.setenv("CXX", sys.executable)  # none is called
-    step = step_for(model, Recipe(1, 3), how)
+    step = step_for(model, adam, Recipe(1, 3), how)
     with Watch() as watch:
         run_epoch(model, batch, adam, step=step, **options)
     assert not watch.waits

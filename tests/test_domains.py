@@ -50,7 +50,7 @@ TOLD = replace(STRINGS, n_properties=2)
 MODULES = {
     *("distributions", "objectives", "configs", "models", "autoencoder", "data"),
     *("evaluation", "plots", "linear_gaussian", "symbolic", "steps", "compiled"),
-    *("by_hand", "estimators"),
+    *("by_hand", "estimators", "flat_adam"),
     *("guards", "recipes", "training", "data_sets", "animals"),
     *("molecules", "sequences", "tokens"),
 }
@@ -58,6 +58,8 @@ PARTS = {  # no doors: train puts them together, of what it has checked
     *("steps.Epoch", "steps.TrainingHistory", "steps.bound_and_sums"),
     *("by_hand.Layers", "by_hand.StepByHand", "by_hand.StepByHand.fill_gradients"),
     *("by_hand.Layers.forward", "by_hand.Layers.backward", "training.step_for"),
+    *("flat_adam.FlatAdam", "flat_adam.FlatAdam.step"),
+    "flat_adam.one_behind_the_other",
     *("estimators.AlongThePath", "estimators.AlongThePath.forward"),
     "estimators.take_path_step",
     "steps.forget_negligible",

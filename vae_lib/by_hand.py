@@ -9,9 +9,11 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from vae_lib.distributed import n_processes
 from vae_lib.domains import require
+from vae_lib.flat_adam import FlatAdam
 from vae_lib.latent import LatentVariableModel
 from vae_lib.models import LOGVAR_BOUND, VAE
 from vae_lib.networks import ACTIVATIONS, SLOPES
@@ -28,9 +30,6 @@ class Layers:
     def __init__(self, network: nn.Sequential, activation: str):
         self.linear = [layer for layer in network if isinstance(layer, nn.Linear)]
         self.activation, self.slope = ACTIVATIONS[activation](), SLOPES[activation]
-        for weight in network.parameters():
-            if weight.grad is None:
-                weight.grad = torch.empty_like(weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """The last layer's output (n, m) of x (n, D); all before it are kept."""
@@ -45,8 +44,7 @@ class Layers:
     def backward(self, g: Tensor, *, to_input: bool) -> Tensor:
         """Derivatives by every weight, into its grad, and by x (n, D) if asked for.
 
-        g (n, m) is the derivative by the output; without to_input what is returned
-        belongs to the first layer's output.
+        g (n, m) is the derivative by the output. Else the first layer's g is returned.
         """
         for number in reversed(range(len(self.linear))):
             layer, h = self.linear[number], self.inputs[number]
@@ -65,7 +63,9 @@ class StepByHand:
     nothing learned in its likelihood.
     """
 
-    def __init__(self, model: LatentVariableModel, recipe: Recipe):
+    def __init__(
+        self, model: LatentVariableModel, optimizer: Optimizer, recipe: Recipe
+    ):
         require(n_processes() == 1, "one process for step='by hand'", n_processes())
         expected = "a VAE of linear layers with the prior 'standard' for step='by hand'"
         if type(model) is not VAE:
@@ -82,17 +82,15 @@ class StepByHand:
         require(not short, "no autocast around step='by hand'", "autocast")
         self.encoder = Layers(model.encoder, model.config.activation)
         self.decoder = Layers(model.decoder, model.config.activation)
-        self.path = recipe.gradient == "path"
+        self.path, self.adam = recipe.gradient == "path", FlatAdam(optimizer)
 
     @torch.no_grad()
     def __call__(
         self, model, optimizer, x, eps, y=None, *, clip_norm=None, **options
     ) -> Tensor:
-        """One optimizer step; options are the others of ``take_step``."""
+        """One step of the optimizer; options are the others of ``take_step``."""
         sums = self.fill_gradients(model, x, eps, **options)
-        if clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-        optimizer.step()
+        self.adam.step(clip_norm)
         return sums
 
     def fill_gradients(
@@ -119,23 +117,25 @@ class StepByHand:
         x_params = self.decoder.forward(z.flatten(0, 1)).view(*z.shape[:-1], -1)
         log_p_x_given_z = model.likelihood.log_prob(x, x_params)  # (K, B)
         each = (mu.square() + std.square() - 1 - logvar) / 2  # (B, J), terms of the KL
-        paid = (each.mean(0) > free_bits).to(each) if free_bits else each.new_ones(1)
+        charged = kl = each.sum(-1)
+        paid: Tensor | float = 1.0  # how much of each dimension's KL has a price
+        if free_bits > 0:
+            paid = (each.mean(0) > free_bits).to(each)
+            charged = torch.where(paid > 0, each, free_bits).sum(-1)
+        share: Tensor | float = 1 / len(z)
         if objective == "iwae":
             log_w = log_p_x_given_z - (z.square() - eps.square() - logvar).sum(-1) / 2
             bound = log_w.logsumexp(0) - math.log(len(z))
-            share = log_w.softmax(0)  # (K, B)
+            share = log_w.softmax(0)[..., None]  # (K, B, 1)
         else:
-            price = each.where(paid > 0, free_bits).sum(-1)
-            bound = log_p_x_given_z.mean(0) - beta * price
-            share = torch.full_like(log_p_x_given_z, 1 / len(z))
-
-        by_log_w = -share[..., None] / n_images  # (K, B, 1), derivatives of the loss
+            bound = log_p_x_given_z.mean(0) - beta * charged
+        by_log_w = -share / n_images  # derivatives of the loss
         g = model.likelihood.slope(x, x_params).mul_(by_log_w)  # (K, B, D)
         g = self.decoder.backward(g.flatten(0, 1), to_input=True).view_as(z)
         g_mu, g_logvar = torch.zeros_like(mu), torch.zeros_like(mu)
         if self.path:
             g = g + beta * by_log_w * (eps / std - z)
-            g *= share[..., None] if objective == "iwae" else 1
+            g *= share if objective == "iwae" else 1
         elif objective == "iwae":
             g = g - by_log_w * z
             g_logvar -= 0.5 / n_images
@@ -146,4 +146,4 @@ class StepByHand:
         g_logvar += (g * eps).sum(0) * std / 2
         g = torch.cat((g_mu, g_logvar * (1 - bend.square())), -1)
         self.encoder.backward(g, to_input=False)
-        return torch.stack((log_p_x_given_z.mean(0), each.sum(-1), bound)).sum(1)
+        return torch.stack((log_p_x_given_z.mean(0), kl, bound)).sum(1)

@@ -19,7 +19,7 @@ ACTIVATIONS = {
 }
 # Derivatives of the same, by name: of input a and output h, each of one shape.
 SLOPES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "relu": lambda a, h: h > 0,
+    "relu": lambda a, h: h.sign(),
     "silu": lambda a, h: torch.sigmoid(a) * (1 + a - h),
     "softplus": lambda a, h: torch.sigmoid(a),
     "tanh": lambda a, h: 1 - h.square(),

@@ -51,10 +51,15 @@ def set_seed(seed: int) -> None:
     torch.manual_seed(whole("seed", seed, -(2**63), 2**64))
 
 
-def step_for(model: LatentVariableModel, recipe: Recipe, how: str) -> Callable:
+def step_for(
+    model: LatentVariableModel,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    how: str = "autograd",
+) -> Callable[..., Tensor]:
     """``take_step``, or the function in its place that the arguments ask for."""
     if how == "by hand":
-        return StepByHand(model, recipe)
+        return StepByHand(model, optimizer, recipe)
     if how == "compiled":
         total = recipe.gradient == "total"
         require(total, "the gradient 'total' with step='compiled'", recipe.gradient)
@@ -149,7 +154,7 @@ def train(
             latent_dim=model.noise_dim,
             labels=labels,
             generator=generator,
-            step=step_for(model, recipe, step),
+            step=step_for(model, history.optimizer, recipe, step),
             stop=interrupted,
         )
         silent = not progress or rank() > 0 or "TQDM_DISABLE" in os.environ

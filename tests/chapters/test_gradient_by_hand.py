@@ -37,7 +37,7 @@ def test_the_products_that_are_counted_are_those_of_the_step(monkeypatch):
         return call
 
     model = VAE(VAEConfig(20, (400,)))
-    step = StepByHand(model, Recipe(1))
+    step = StepByHand(model, torch.optim.Adam(model.parameters()), Recipe(1))
     monkeypatch.setattr(torch, "addmm", noted(torch.addmm, 1, 2))
     monkeypatch.setattr(torch, "mm", noted(torch.mm, 0, 1))
     product = noted(torch.Tensor.__matmul__, 0, 1)
