@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from vae_lib.autoencoder import AutoEncoder
 from vae_lib.checkpoints import PRETRAINED
 from vae_lib.configs import VAEConfig
+from vae_lib.data import load_mnist
 from vae_lib.models import VAE
 from vae_lib.networks import ACTIVATIONS, SLOPES
 from vae_lib.recipes import Recipe
@@ -135,8 +136,6 @@ def test_in_single_precision_an_epoch_agrees_to_rounding(images_of_digits):
 
 @pytest.fixture
 def images_of_digits() -> Tensor:
-    from vae_lib.data import load_mnist
-
     return load_mnist("train").images[:2000]
 
 
