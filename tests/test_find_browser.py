@@ -11,7 +11,8 @@ from playwright.sync_api import Error
 from tools.site import browser
 
 DOWNLOAD = [sys.executable, "-m", "playwright", "install", "chromium"]
-UPDATE, INSTALL = ["apt-get", "update"], ["apt-get", "install", "-y", "chromium"]
+UPDATE, INSTALL = ["apt-get", "update"], ["apt-get", "install", "-y"]
+SHELL, WHOLE = "chromium-headless-shell", "chromium"
 
 
 class Machine:
@@ -71,6 +72,11 @@ def test_an_installed_browser_is_used_and_nothing_is_installed(machine, name, ca
     assert there.commands == []
 
 
+def test_a_browser_without_windows_is_taken_first(machine):
+    there = machine([WHOLE, SHELL], [WHOLE, SHELL])
+    assert browser.launch(there.playwright).name == SHELL
+
+
 @pytest.mark.parametrize("channel", ["chrome", "msedge"])
 def test_playwright_knows_browsers_that_are_not_on_the_path(machine, channel):
     assert browser.launch(machine([], [channel]).playwright).name == channel
@@ -99,13 +105,16 @@ def test_without_a_browser_playwright_downloads_its_own(machine, capsys):
     assert there.commands == [DOWNLOAD]
 
 
+@pytest.mark.parametrize("package", [SHELL, WHOLE])
 @pytest.mark.parametrize("root", [True, False])
-def test_without_the_download_apt_installs_one_and_asks_no_password(machine, root):
+def test_without_the_download_apt_installs_one_without_asking(machine, root, package):
     rights = [] if root else ["sudo", "-n"]
-    brings = ([*rights, *INSTALL], "chromium")
+    brings = ([*rights, *INSTALL, package], package)
     there = machine(["apt-get", "sudo"], root=root, brings=brings)
     assert browser.main() is None
-    assert there.commands == [DOWNLOAD, [*rights, *UPDATE], [*rights, *INSTALL]]
+    installs = [[*rights, *INSTALL, name] for name in (SHELL, WHOLE)]
+    tried = installs[: installs.index(brings[0]) + 1]
+    assert there.commands == [DOWNLOAD, [*rights, *UPDATE], *tried]
 
 
 def test_apt_is_left_alone_without_rights(machine):
@@ -117,7 +126,8 @@ def test_without_any_browser_one_line_says_what_to_install(machine):
     there = machine(["apt-get"])  # every installer runs out of time
     line = browser.main()
     assert "install Chromium or Google Chrome" in line and "\n" not in line
-    assert there.commands == [DOWNLOAD, UPDATE, INSTALL]
+    installs = [[*INSTALL, name] for name in (SHELL, WHOLE)]
+    assert there.commands == [DOWNLOAD, UPDATE, *installs]
 
 
 def test_the_fixture_fails_without_a_browser(machine, refuses):
