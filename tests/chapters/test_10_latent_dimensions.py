@@ -520,6 +520,26 @@ def test_empty_code_of_the_exercise_is_a_saddle_below_the_variance_only():
         assert (torch.linalg.eigvalsh(curvature)[0] < 0) == (variance > tau)
 
 
+@pytest.mark.parametrize("variance", [4.0, 0.25])
+def test_draws_of_the_code_push_a_program_off_the_saddle_only(variance):
+    """Started at exactly zero, with s = beta = 1."""
+    w = torch.zeros((), requires_grad=True)
+    a = torch.zeros((), requires_grad=True)
+    for _ in range(1000):
+        x = math.sqrt(variance) * torch.randn(128)
+        z = a * x + torch.randn(128)
+        loss = ((x - w * z).square() + (a * x).square()).mean() / 2
+        for parameter, slope in zip(
+            (w, a), torch.autograd.grad(loss, (w, a)), strict=True
+        ):
+            parameter.data -= 0.01 * slope
+    # where both slopes vanish, 1 - aw is 1 / std and a = w / std, or both are zero
+    std = math.sqrt(variance)
+    expected = math.sqrt(max(std - 1, 0))
+    assert abs(abs(w.item()) - expected) < 0.2
+    assert abs(abs(a.item()) - expected / std) < 0.1
+
+
 def test_factors_of_the_exercise_with_an_averaged_error():
     low, scale, high = says("means $# \\le #\\,c < #$")
     assert scale == 784 * 0.5  # c is beta over s^2, averaged: with s^2 = 1/2
