@@ -95,6 +95,37 @@ def test_other_sets_of_digits_are_not_the_first_and_are_judged_like_them(monkeyp
     assert held_out and all(ends == [20, 10_019] for ends in held_out)
 
 
+def test_other_sets_and_other_steps_are_those_that_the_book_names(monkeypatch):
+    """Of 20,000 digits, of which each knows its place; nothing is trained."""
+    digits = torch.arange(20_000.0)[:, None].expand(-1, 6)
+
+    def judged(name, kind, parts, seed, n_steps, noise_level=0.0):
+        learned = parts["learned"][:, 0]
+        assert kind.__name__.startswith("Shifted") == ("shifted" in name)
+        return {"run": name, "seed": seed, "steps": n_steps, "n": len(learned)} | {
+            "seen": learned[0].item()
+        }
+
+    data = type("Digits", (), {"images": digits})
+    monkeypatch.setattr(densities, "load_mnist", lambda part: data)
+    monkeypatch.setattr(densities, "judged", judged)
+    thousands, steps = densities.other_thousands(), densities.other_steps()
+    assert all(row["seen"] == row["first"] for row in thousands + steps)
+    assert {(row["first"], row["n"], row["steps"]) for row in thousands} == {
+        (first, 2000, 784) for first in (2000, 4000, 6000)
+    }
+    assert len(thousands) == 12 and {row["seed"] for row in thousands} == {0}
+    shifted = {f"{name}, shifted" for name in densities.KINDS}
+    assert {row["run"] for row in thousands} == {*densities.KINDS, *shifted}
+    assert {row["run"] for row in steps} == shifted and len(steps) == 18
+    pairs = {(row["n"], row["steps"], row["first"], row["seed"]) for row in steps}
+    assert pairs == {
+        *((500, 392, 0, seed) for seed in range(3)),
+        *((500, 392, first, 0) for first in (500, 1000, 1500)),
+        *((2000, 4704, 0, seed) for seed in range(3)),
+    }
+
+
 def test_a_mixture_has_the_places_and_weights_of_its_codes():
     codes = torch.cat([torch.randn(3000, 2) / 9 + 5, torch.randn(1000, 2) / 9 - 5])
     draws = densities.mixture(codes, 2, seed=0)

@@ -5,7 +5,9 @@ from N(0, I) and from Gaussian mixtures that were fitted to training codes. Seco
 learn from few digits, for as many steps, and rebuild test digits; so do both with
 fewer steps, and an auto-encoder with noise in its input, or with both remedies; and
 both whose digits are shifted by a pixel at random, another way each time. With the
-fewest digits all of it is done again for other sets of them, with one seed each.
+fewest digits all of it is done again for other sets of them, with one seed each; with
+the other number the two without a remedy and the two of shifted digits. Those two are
+trained for other numbers of steps as well, for which of them leads depends on it.
 """
 
 import math
@@ -29,6 +31,8 @@ N_COMPONENTS = (1, 10, 50)
 N_STEPS = 784  # four epochs of 50,000 digits
 FEW, FEWER_STEPS, NOISE_LEVELS = (500, 2000), (98, 196, 392), (0.3, 0.5)
 OTHER_SETS = (500, 1000, 1500)  # the first digit of each other set of FEW[0]
+OTHER_THOUSANDS = (2000, 4000, 6000)  # and of FEW[1]
+HALF_THE_STEPS, MORE_STEPS = 392, 4704  # with FEW[0], and with FEW[1]
 BETWEEN = 0.4  # of these levels, for the auto-encoder that is stopped as well
 KINDS = {"auto-encoder": AutoEncoder, "VAE": VAE}
 
@@ -122,6 +126,33 @@ def other_digits() -> list[dict]:
     return results
 
 
+def other_thousands() -> list[dict]:
+    """For other sets of the greater number, models without a remedy, and shifts."""
+    digits, test = load_mnist("train").images, load_mnist("test").images
+    n, results = FEW[1], []
+    for first in OTHER_THOUSANDS:
+        for way in (as_they_are, shifted_digits):
+            rows = way(n, digits[first : first + n], test, SEEDS[:1])
+            results += [row | {"first": first} for row in rows]
+    return results
+
+
+def other_steps() -> list[dict]:
+    """Both models of shifted digits, of few after fewer steps, of more after more.
+
+    With the fewest digits the other sets of them as well, with one seed each.
+    """
+    digits, test = load_mnist("train").images, load_mnist("test").images
+    pairs = [(0, SEEDS), *((first, SEEDS[:1]) for first in OTHER_SETS)]
+    results = []
+    for first, seeds in pairs:
+        some = digits[first : first + FEW[0]]
+        rows = shifted_digits(FEW[0], some, test, seeds, HALF_THE_STEPS)
+        results += [row | {"first": first} for row in rows]
+    rows = shifted_digits(FEW[1], digits, test, SEEDS, MORE_STEPS)
+    return results + [row | {"first": 0} for row in rows]
+
+
 def as_they_are(
     n: int, digits: Tensor, test: Tensor, seeds: tuple[int, ...] = SEEDS
 ) -> list[dict]:
@@ -135,12 +166,16 @@ def as_they_are(
 
 
 def shifted_digits(
-    n: int, digits: Tensor, test: Tensor, seeds: tuple[int, ...] = SEEDS
+    n: int,
+    digits: Tensor,
+    test: Tensor,
+    seeds: tuple[int, ...] = SEEDS,
+    n_steps: int = N_STEPS,
 ) -> list[dict]:
     """Both models, trained on the first n digits, shifted at random each time."""
     parts = {"learned": digits[:n], "test": test}
     return [
-        judged(f"{name}, shifted", kind, parts, seed, N_STEPS)
+        judged(f"{name}, shifted", kind, parts, seed, n_steps)
         for seed in seeds
         for name, kind in SHIFTED.items()
     ]

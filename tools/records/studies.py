@@ -195,7 +195,9 @@ OTHERS = {
     "code-densities": lambda: write_record("code-densities", {"runs": densities.run()}),
     "few-digits": lambda: write_record(
         "few-digits",
-        {"runs": densities.few_digits(), "other digits": densities.other_digits()},
+        {"runs": densities.few_digits(), "other digits": densities.other_digits()}
+        | {"other thousands": densities.other_thousands()}
+        | {"other steps": densities.other_steps()},
     ),
     "gap": lambda: write_record("gap", gap.run()),
     "bits": lambda: write_record("bits", {"runs": bits.run()}),
