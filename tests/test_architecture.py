@@ -101,6 +101,10 @@ IMPORTS = {
     "drawable": {"domains"},
     "plots": {"data", "domains", "drawable", "style", "tiles"},
     "export": {"files", "guards", "latent", "models"},
+    "exchange": {
+        *("checkpoints", "configs", "domains", "export", "files", "kinds", "models"),
+        "priors",
+    },
     "options": {
         *("arguments", "checkpoints", "data_sets", "export", "models", "recipes"),
         "writers",
@@ -112,8 +116,9 @@ IMPORTS = {
     "results": {"files", "guards", "molecules", "plots", "sequences"},
     "__main__": {
         *("arguments", "autoencoder", "checkpoints", "console", "data_sets"),
-        *("distributed", "evaluation", "export", "files", "guards", "latent"),
-        *("options", "presets", "recipes", "results", "runs", "sequences", "sources"),
+        *("distributed", "evaluation", "exchange", "export", "files", "guards"),
+        *("latent", "options", "presets", "recipes", "results", "runs", "sequences"),
+        "sources",
     },
 }
 # The rooms of the tools, and those that each may enter, again from the ground up.

@@ -26,6 +26,7 @@ from vae_lib.console import has_terminal, line_per_epoch, say, show
 from vae_lib.data_sets import MNIST, describe, find_data_set, usual_for
 from vae_lib.distributed import process_group, rank
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
+from vae_lib.exchange import read_model
 from vae_lib.export import export_network
 from vae_lib.files import one_line
 from vae_lib.guards import NonFiniteLossError, is_out_of_memory, pick_device, require
@@ -171,10 +172,11 @@ def run_export(arguments: Namespace) -> None:
 
 
 def find_model(name: str) -> LatentVariableModel:
-    """The model of this run folder, checkpoint file or shipped name."""
+    """The model of this run folder, checkpoint, JSON file or shipped name."""
     path = Path(name)
     if name.strip() and path.exists():
-        return load(path / MODEL if path.is_dir() else path)
+        path = path / MODEL if path.is_dir() else path
+        return (read_model if path.suffix == ".json" else load)(path)
     if name in PRETRAINED:
         return load_pretrained(name)
     raise ValueError(unknown(name, ("a run", "a checkpoint", *PRETRAINED)))

@@ -55,16 +55,37 @@ def export_network(
     already, ValueError if part or dtype is unknown or a weight is too large for the
     dtype, OSError if the file cannot be written.
     """
-    path = Path(path)
     if not isinstance(model, VAE):
         got = type(model).__name__
         raise ValueError(f"expected a VAE of images, which a page can read, got {got}")
     require(part in PARTS, f"part in {PARTS}", part)
+    check_new(path, dtype)
+    write_new(path, json.dumps(describe_network(model, part, dtype)))
+
+
+def check_new(path: str | Path, dtype: str) -> None:
+    """Raise unless weights of this type may be written to this path.
+
+    FileExistsError if there is something already, ValueError if dtype is unknown.
+    """
     require(dtype in DTYPES, f"dtype in {DTYPES}", dtype)
     if os.path.lexists(path):  # also a link that leads nowhere
         raise FileExistsError(f"expected a new file, got {str(path)!r}, which exists")
+
+
+def write_new(path: str | Path, text: str) -> None:
+    """Write this JSON, as a script if the name ends in ``.js``."""
+    path = Path(path)
+    if path.suffix == ".js":
+        text = as_script(path, text)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.encode())
+
+
+def describe_network(model: VAE, part: str, dtype: str) -> dict:
+    """The object of one network, as the format has it."""
     config = model.config
-    content = {
+    return {
         "format": FORMAT,
         "part": part,
         "dtype": dtype,
@@ -77,11 +98,6 @@ def export_network(
         "layers": describe_layers(model, part, dtype),
         "sha256": model.record.get("sha256"),
     }
-    text = json.dumps(content)
-    if path.suffix == ".js":
-        text = as_script(path, text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.encode())
 
 
 def as_script(path: Path, text: str) -> str:

@@ -153,8 +153,8 @@ def add_command(commands, name: str, about: str, examples: Iterable[str]) -> Par
 
 def add_model(command: Parser) -> None:
     """The argument that names a model."""
-    about = f"folder of a run, a checkpoint, or one of {', '.join(PRETRAINED)}"
-    command.add_argument("model", metavar="RUN", help=about)
+    about = "folder of a run, a checkpoint, a model's .json, or one of "
+    command.add_argument("model", metavar="RUN", help=about + ", ".join(PRETRAINED))
 
 
 def add_options(group, table: dict[str, tuple]) -> None:
