@@ -14,7 +14,8 @@ pytestmark = pytest.mark.book
 
 PAGES = sorted((ROOT / "book").glob("*.md"))
 CHAPTERS = [path for path in PAGES if path.stem[0].isdigit()]
-CHECKED = [p for p in PAGES if "## Checked by machine" in p.read_text("utf-8")]
+WITH_NOTEBOOK = [p for p in PAGES if p in CHAPTERS or p.stem in companions()]
+CHECKED = [p for p in WITH_NOTEBOOK if "## Checked by machine" in p.read_text("utf-8")]
 PATHS = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 

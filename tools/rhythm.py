@@ -35,9 +35,10 @@ AT_MOST |= {"median cell": 3, "silence": 16, "characters": 45}
 AT_LEAST = {"pictures": 5, "words per line": 11}
 OF_CHAPTERS = {"pictures"}  # a short page needs no more pictures than it has matter
 
-LIKE_CHAPTERS = (
-    "gradient-by-hand loss-scale molecule-search quieter-gradients spot-the-bug".split()
-)  # pages that are read from end to end
+LIKE_CHAPTERS = (  # pages that are read from end to end
+    *("gradient-by-hand", "lab", "loss-scale", "molecule-search"),
+    *("quieter-gradients", "spot-the-bug"),
+)
 APART = "Checked by machine|Quick questions|Exercises|Further reading|What to read next"
 FOLDED_CELLS = {"setup", "check", "hide-input"}
 

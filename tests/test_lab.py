@@ -1,0 +1,415 @@
+"""The lab: what its experiments show, how it is driven, and its way back to Python."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from live_figure import BOOK, LiveFigure, handed_over
+
+from tools import lab_pictures, live_lab
+from tools.book import ROOT
+from tools.site.browser import wait_until
+from vae_lib.evaluation import evaluate_elbo
+from vae_lib.exchange import read_model
+from vae_lib.models import VAE, VAEConfig
+from vae_lib.training import set_seed, train
+
+pytestmark = pytest.mark.book
+
+PAGE, NAME = BOOK / "lab.html", "live-lab"
+STATE = "JSON.parse(document.querySelector('[data-lab]').dataset.state)"
+LEARN = """async ([name, changes, stops]) => {
+  const { live } = document.querySelector("[data-lab]"), found = [];
+  await live.setUp(name);
+  Object.assign(live.state, changes);
+  await live.reset();
+  for (const stop of stops) {
+    while (live.run().model.steps < stop) live.run().step();
+    live.run().measure();
+    found.push({ ...live.numbers(), mu: [...live.run().mu] });
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def lab(open_page):
+    figure = LiveFigure(open_page(PAGE), NAME)
+    yield figure
+    assert figure.problems == []
+
+
+@pytest.fixture(scope="module")
+def learn(lab):
+    """What the lab knows after so many steps of an experiment with some changes."""
+    known = {}
+
+    def after(name, *stops, **changes):
+        key = name, stops, tuple(changes.items())
+        if key not in known:
+            known[key] = lab.page.evaluate(LEARN, [name, changes, list(stops)])
+        return known[key][0] if len(stops) == 1 else known[key]
+
+    return after
+
+
+def open_lab(open_page, width=1300, query="") -> LiveFigure:
+    """The lab on a page of its own."""
+    return LiveFigure(open_page(PAGE, width, query=query), NAME)
+
+
+def state_of(figure: LiveFigure) -> dict:
+    return figure.page.evaluate(STATE)
+
+
+def press(figure: LiveFigure, action: str) -> None:
+    figure.body.locator(f"[data-action={action}]").click()
+
+
+# The data
+
+
+def test_digits_of_the_script_are_the_tools_and_small(lab, tmp_path):
+    live_lab.make(tmp_path)
+    path = live_lab.FOLDER / f"{live_lab.NAME}.js"
+    assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+    assert path.stat().st_size < 450_000
+    found = lab.page.evaluate(
+        """async () => {
+          const data = await (await live.load("lab-data")).load("digits");
+          const parts = [data.train, data.held_out];
+          return parts.map(({ x, labels }) => ({ x: [...x], labels }));
+        }"""
+    )
+    for part, told in zip(live_lab.PARTS, found, strict=True):
+        images, labels = live_lab.digits(part)
+        assert told["x"] == pytest.approx(images.flatten().tolist())
+        assert told["labels"] == "".join(map(str, labels.tolist()))
+    assert not set(range(*live_lab.PARTS["train"].indices(60_000))) & set(
+        range(*live_lab.PARTS["held_out"].indices(60_000))
+    )
+
+
+@pytest.mark.parametrize("latent_dim", live_lab.LATENT_DIMS)
+def test_noise_of_the_script_begins_like_that_of_the_evaluation(latent_dim):
+    told = handed_over(live_lab.FOLDER / f"{live_lab.NAME}.js")["noise"]
+    assert told == live_lab.to_base64(live_lab.noise(), "float32")
+    draws = torch.randn((1000, latent_dim), generator=torch.manual_seed(0)).flatten()
+    assert torch.equal(torch.tensor(live_lab.noise()).flatten()[: len(draws)], draws)
+
+
+# What the experiments show; the numbers are the page's
+
+
+def test_plane_fills_and_neighbours_name_the_digits(learn):
+    found = learn("fill", 4000)
+    assert found["vote"] > 0.6
+    mu = np.array(found["mu"]).reshape(-1, 2)
+    assert (np.hypot(*mu.T) < 3.5).mean() > 0.99  # within the circles
+    assert sum(found["kl"]) == pytest.approx(3.5, abs=0.5)
+
+
+def test_without_noise_codes_leave_the_circles_and_the_model_gets_worse(learn):
+    early, late = learn("holes", 1000, 2500)
+    vae = learn("fill", 4000)
+    mu = np.array(late["mu"]).reshape(-1, 2)
+    assert (np.hypot(*mu.T) > 3).mean() > 0.5
+    assert late["held_out_elbo"] < early["held_out_elbo"] - 2
+    assert late["held_out_elbo"] < vae["held_out_elbo"] - 10
+    assert late["distance"] > vae["distance"] + 0.03
+
+
+def test_dear_divergence_collapses_the_plane(learn):
+    for beta, used in ((100, 0), (4, 0), (2, 1)):
+        kl = learn("collapse", 600, beta=beta)["kl"]
+        assert sum(nats >= 0.01 for nats in kl) == used, beta
+    assert max(learn("collapse", 600, beta=100)["kl"]) < 0.01
+
+
+def test_cheap_divergence_spreads_the_plane(learn):
+    cheap, usual = learn("spread", 2000), learn("fill", 4000)
+    spread = [np.std(np.reshape(found["mu"], (-1, 2))) for found in (cheap, usual)]
+    assert spread[0] > 2 * spread[1]
+    assert sum(cheap["kl"]) == pytest.approx(13.5, abs=1.5)
+    gained = cheap["log_p_x_given_z"] - usual["log_p_x_given_z"]
+    lost = usual["held_out_elbo"] - cheap["held_out_elbo"]
+    assert 0 < gained < 2.5 and 6.5 < lost < 10
+
+
+def test_warm_up_keeps_alive_what_dies_without_it(learn):
+    warm, cold = learn("warm-up", 3000), learn("collapse", 600, beta=4)
+    assert sum(warm["kl"]) == pytest.approx(1, abs=0.4)
+    assert sum(cold["kl"]) < 0.01
+    assert warm["held_out_elbo"] == pytest.approx(-47, abs=0.7)
+    assert cold["held_out_elbo"] == pytest.approx(-51, abs=0.7)
+
+
+def test_gap_on_the_ring_falls_and_does_not_close(learn):
+    early, late = learn("ring", 500, 8000)
+    assert early["gap"] > 2
+    assert 0.05 < late["gap"] < 0.5
+    assert early["log_p"] > early["held_out_elbo"]
+
+
+def test_gap_that_is_left_is_mostly_where_the_ends_meet(lab, learn):
+    learn("ring", 500, 8000)
+    gaps, angles = lab.page.evaluate(
+        """async () => {
+          const run = document.querySelector("[data-lab]").live.run();
+          const trainer = await live.load("trainer");
+          const { x } = run.data.held_out, next = live.random(5), n = x.length / 2;
+          const truth = trainer.evidence(run.model, x), gaps = [], angles = [];
+          for (let i = 0; i < n; i++) {
+            const many = Float32Array.from({ length: 400 }, (_, k) => x[2 * i + k % 2]);
+            const eps = Float32Array.from({ length: 200 }, () => live.normal(next));
+            gaps.push(truth[i] - trainer.judge(run.model, many, eps).elbo);
+            angles.push(Math.atan2(x[2 * i + 1], x[2 * i]));
+          }
+          const ends = run.decode(Float32Array.of(-3, 3));
+          const end = Math.atan2(ends[1] + ends[3], ends[0] + ends[2]);
+          return [gaps, angles.map(angle => angle - end)];
+        }"""
+    )
+    near = np.cos(angles) > np.cos(np.pi / 4)  # a quarter of the ring
+    assert np.sum(np.array(gaps)[near]) > 0.5 * np.sum(gaps)
+
+
+def test_mistake_shows_in_nats_and_not_in_pictures(learn):
+    usual, wrong = learn("fill", 4000), learn("mistake", 2000)
+    assert wrong["vote"] > usual["vote"] - 0.05
+    assert sum(wrong["kl"]) == pytest.approx(9, abs=1)
+    lost = usual["held_out_elbo"] - wrong["held_out_elbo"]
+    assert lost == pytest.approx(4, abs=1)
+    forgotten = learn("mistake", 500, mistake="kl-forgotten")
+    assert forgotten["held_out_elbo"] < wrong["held_out_elbo"] - 10
+    variance = learn("mistake", 2000, mistake="std-for-variance")
+    assert variance["held_out_elbo"] < usual["held_out_elbo"] - 3
+
+
+def test_lab_and_library_end_within_a_nat(learn):
+    images, held_out = (live_lab.digits(part).images for part in live_lab.PARTS)
+    config = VAEConfig(2, (64, 32), "relu", n_pixels=196, shape=(1, 14, 14))
+    for seed in (1, 2, 3):
+        set_seed(seed)
+        model = VAE.from_data(config, images)
+        train(model, images, epochs=10, batch_size=32, lr=0.005, progress=False)
+        ours = learn("fill", 940, seed=seed)["held_out_elbo"]
+        assert ours == pytest.approx(evaluate_elbo(model, held_out).elbo, abs=1)
+
+
+# Back to Python
+
+
+@pytest.mark.parametrize("data", ["digits", "ring"])
+def test_downloaded_model_is_the_labs(open_page, tmp_path, data):
+    figure = open_lab(open_page, query=f"?data={data}&latent=4&width=16")
+    for _ in range(3):
+        press(figure, "step")
+    figure.body.get_by_text("What can be turned").click()
+    with figure.page.expect_download() as download:
+        press(figure, "download")
+    path = tmp_path / "model.json"
+    download.value.save_as(path)
+    model, found = read_model(path), figure.numbers
+    if data == "digits":
+        images = live_lab.digits("held_out").images
+        assert model.config.hidden_dims == (16, 32) and model.config.latent_dim == 4
+        report = evaluate_elbo(model, images)
+        assert report.elbo == pytest.approx(found["held_out_elbo"], abs=1e-3)
+    else:
+        assert model.likelihood.noise_std == pytest.approx(found["sigma"], rel=1e-5)
+        x = figure.body.evaluate("host => [...host.live.run().data.held_out.x]")
+        mu, _ = model.encode(torch.tensor(x).view(-1, 2))
+        theirs = figure.body.evaluate("host => [...host.live.run().mu]")
+        assert mu.flatten().tolist() == pytest.approx(theirs, abs=1e-4)
+
+
+# How it is driven
+
+
+def test_same_seed_gives_the_same_curve(lab):
+    curve = "({ live }) => live.run().history.map(p => p.held_out_elbo)"
+    curves = []
+    for seed in (3, 3, 4):
+        lab.page.evaluate(LEARN, ["fill", {"seed": seed}, [20, 40]])
+        curves.append(lab.body.evaluate(curve))
+    assert curves[0] == curves[1] != curves[2]
+
+
+def test_buttons_run_pause_step_and_start_anew(open_page):
+    figure = open_lab(open_page)
+    assert state_of(figure)["steps"] == 0
+    figure.body.locator("[data-action=run]").focus()
+    figure.page.keyboard.press("Enter")
+    wait_until(figure.page, f"() => {STATE}.steps > 20")
+    assert state_of(figure)["running"]
+    press(figure, "pause")
+    paused = state_of(figure)
+    assert not paused["running"] and paused["elbo"] < 0
+    press(figure, "step")
+    assert state_of(figure)["steps"] == paused["steps"] + 1
+    press(figure, "reset")
+    assert state_of(figure)["steps"] == 0
+    assert figure.problems == []
+
+
+def test_hidden_page_pauses_and_a_resize_keeps_the_run(open_page):
+    figure = open_lab(open_page)
+    press(figure, "run")
+    wait_until(figure.page, f"() => {STATE}.steps > 5")
+    figure.page.set_viewport_size({"width": 700, "height": 900})
+    seen = state_of(figure)["steps"]
+    wait_until(figure.page, f"n => {STATE}.steps > n", seen)
+    figure.page.evaluate(
+        """() => {
+          Object.defineProperty(document, "hidden", { value: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+    )
+    assert not state_of(figure)["running"]
+
+
+@pytest.mark.parametrize("data", ["digits", "ring"])
+def test_loss_beyond_all_bounds_is_said_and_starts_anew(open_page, data):
+    figure = open_lab(open_page, query=f"?lr=100&data={data}")
+    press(figure, "run")
+    wait_until(figure.page, f"() => {STATE}.fault !== ''")
+    assert "smaller learning rate" in figure.text
+    assert figure.body.locator("[data-action=run]").is_disabled()
+    figure.body.get_by_text("What can be turned").click()
+    figure.control("learning rate").fill("2")
+    press(figure, "reset")
+    assert state_of(figure)["fault"] == "" and state_of(figure)["steps"] == 0
+    press(figure, "run")
+    wait_until(figure.page, f"() => {STATE}.steps > 20")
+
+
+def test_address_follows_the_setting_and_brings_it_back(open_page):
+    query = "?data=moons&beta=0.1&seed=7&lr=0.01&mistake=kl-forgotten"
+    figure = open_lab(open_page, query=query)
+    wanted = {"data": "moons", "beta": 0.1, "seed": 7, "lr": 0.01}
+    assert figure.state.items() >= wanted.items()
+    figure.body.get_by_text("What can be turned").click()
+    figure.control("noise of q").select_option("off")
+    assert "noise=off" in figure.page.url and "seed=7" in figure.page.url
+    bad = open_lab(open_page, query="?beta=-3&seed=x&data=cats&latent=1e9&foo=1")
+    assert bad.state["beta"] == 1 and bad.state["seed"] == 1
+    assert bad.state["data"] == "digits" and bad.state["latent"] == 2
+    assert bad.problems == []
+
+
+def test_each_experiments_button_sets_the_lab_up(lab):
+    names = lab.page.evaluate("live.load('lab-experiments')")
+    assert len(names) == 7
+    for name, setting in names.items():
+        lab.page.locator(f"[data-action=set-{name}]").click()
+        wait_until(lab.page, "() => document.activeElement.dataset.action === 'run'")
+        assert lab.state.items() >= setting.items()
+        assert state_of(lab)["steps"] == 0
+
+
+def test_reader_draws_points_of_their_own(open_page):
+    figure = open_lab(open_page, query="?data=drawn")
+    assert "sixteen" in figure.text
+    world = figure.body.locator("canvas[aria-label^='The plane of the data']")
+    box = world.bounding_box()
+    mouse = figure.page.mouse
+    mouse.move(box["x"] + 40, box["y"] + 40)
+    mouse.down()
+    mouse.move(box["x"] + 250, box["y"] + 200, steps=40)
+    mouse.up()
+    wait_until(figure.page, "() => location.search.includes('points=')")
+    wait_until(figure.page, f"() => {STATE}.steps === 0")
+    x = figure.body.evaluate("host => host.live.run().data.train.x.length")
+    assert x // 2 == pytest.approx(20, abs=2) and "sixteen" not in figure.text
+    again = open_lab(open_page, query=figure.page.evaluate("location.search"))
+    assert again.body.evaluate("host => host.live.run().data.train.x.length") == x
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_lab_is_accessible_and_fits_a_phone(open_page, theme):
+    figure = open_lab(open_page, 375)
+    figure.body.get_by_text("What can be turned").click()
+    figure.switch(theme)
+    assert figure.problems == []
+    figure.check_fits_and_has_no_barrier()
+
+
+# How fast it is
+
+BUSY = """async () => {
+  const box = document.querySelector("[data-lab]"), waits = [];
+  box.querySelector("[data-action=run]").click();
+  for (let i = 0; i < 20; i++) {
+    await new Promise(done => setTimeout(done, 150));
+    const asked = performance.now();
+    await new Promise(done => {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = done;
+      port2.postMessage(0);
+    });
+    waits.push(performance.now() - asked);
+  }
+  box.querySelector("[data-action=pause]").click();
+  return waits;
+}"""
+
+
+def moving(open_page) -> LiveFigure:
+    """The lab for a reader who welcomes motion: all is drawn while it learns."""
+    figure = open_lab(open_page)
+    figure.page.emulate_media(reduced_motion="no-preference")
+    return figure
+
+
+@pytest.mark.long  # alone: another process on this machine would slow it down
+def test_a_hundred_steps_a_second_with_everything_drawn(open_page):
+    figure = moving(open_page)
+    press(figure, "run")
+    figure.page.wait_for_timeout(5000)
+    assert state_of(figure)["pace"] > 100
+    press(figure, "pause")
+    assert figure.problems == []
+
+
+@pytest.mark.long
+def test_ten_kinds_are_apart_within_fifteen_seconds(open_page):
+    figure = moving(open_page)
+    press(figure, "run")
+    figure.page.wait_for_timeout(15_000)
+    press(figure, "pause")
+    assert figure.numbers["vote"] > 0.6
+
+
+@pytest.mark.long
+def test_slow_processor_still_answers(open_page):
+    figure = moving(open_page)
+    session = figure.page.context.new_cdp_session(figure.page)
+    session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    waits = figure.page.evaluate(BUSY)
+    assert np.median(waits) < 100 and max(waits) < 300
+
+
+# Without scripts, and on paper
+
+
+def test_still_pictures_are_there_without_scripts(browser):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(PAGE.as_uri())
+    for name in lab_pictures.PICTURES:
+        assert page.locator(f"img[src$='lab-{name}.png']").is_visible()
+    context.close()
+
+
+def test_page_says_the_steps_of_its_pictures():
+    text = (ROOT / "book" / "lab.md").read_text("utf-8")
+    for name, steps in lab_pictures.PICTURES.items():
+        caption = text.partition(f"_static/lab-{name}.png")[2].partition("```")[0]
+        assert f"{steps:,} steps" in caption
+
+
+def test_lab_has_its_state_as_json(lab):
+    found = json.loads(lab.body.get_attribute("data-state"))
+    assert {"steps", "elbo", "held_out_elbo", "kl", "running"} <= found.keys()
