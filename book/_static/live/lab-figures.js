@@ -132,8 +132,14 @@
   }
 
   function curves(context, figure, { history, data }) { // of the last half of all steps, so that what goes on is to be seen
-    if (history.length < 2) return;
-    const { colours } = figure, left = 52, right = figure.width - 96, top = 10, bottom = figure.height - 24;
+    const { colours } = figure;
+    if (history.length < 2) {
+      context.fillStyle = colours.muted;
+      context.textAlign = "center";
+      context.fillText("The bounds are drawn here while the model learns.", figure.width / 2, figure.height / 2);
+      return;
+    }
+    const left = 52, right = figure.width - 96, top = 10, bottom = figure.height - 24;
     const lines = [["elbo", "ELBO", colours.blue], ["held_out_elbo", "held out", colours.red], ["log_p_x_given_z", "log p(x|z)", colours.green]];
     if (data.points) lines.splice(2, 1, ["log_p", "exact log p(x)", colours.green]);
     const late = history.filter(({ steps }) => steps >= history.at(-1).steps / 4), shown = late.length > 1 ? late : history;
