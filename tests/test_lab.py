@@ -121,10 +121,27 @@ def test_without_noise_codes_leave_the_circles_and_the_model_gets_worse(learn):
 
 
 def test_dear_divergence_collapses_the_plane(learn):
-    for beta, used in ((100, 0), (4, 0), (2, 1)):
-        kl = learn("collapse", 600, beta=beta)["kl"]
+    for beta, steps, used in ((100, 600, 0), (4, 600, 0), (2, 1000, 1)):
+        kl = learn("collapse", steps, beta=beta)["kl"]
         assert sum(nats >= 0.01 for nats in kl) == used, beta
     assert max(learn("collapse", 600, beta=100)["kl"]) < 0.01
+
+
+def test_what_has_died_does_not_soon_come_back(lab, learn):
+    found = lab.page.evaluate(
+        """async () => {
+          const { live } = document.querySelector("[data-lab]");
+          await live.setUp("collapse");
+          while (live.run().model.steps < 400) live.run().step();
+          live.set({ beta: 1 });
+          while (live.run().model.steps < 1300) live.run().step();
+          live.run().measure();
+          return live.numbers();
+        }"""
+    )
+    assert found["steps"] == 1300 and max(found["kl"]) < 0.01
+    ahead = learn("fill", 4000)["held_out_elbo"] - found["held_out_elbo"]
+    assert ahead == pytest.approx(6, abs=1)
 
 
 def test_cheap_divergence_spreads_the_plane(learn):
@@ -177,10 +194,9 @@ def test_gap_that_is_left_is_mostly_where_the_ends_meet(lab, learn):
 
 def test_mistake_shows_in_nats_and_not_in_pictures(learn):
     usual, wrong = learn("fill", 4000), learn("mistake", 2000)
-    assert wrong["vote"] > usual["vote"] - 0.05
+    assert wrong["vote"] > usual["vote"] - 0.1
     assert sum(wrong["kl"]) == pytest.approx(9, abs=1)
-    lost = usual["held_out_elbo"] - wrong["held_out_elbo"]
-    assert lost == pytest.approx(4, abs=1)
+    assert wrong["held_out_elbo"] < usual["held_out_elbo"] - 3
     forgotten = learn("mistake", 500, mistake="kl-forgotten")
     assert forgotten["held_out_elbo"] < wrong["held_out_elbo"] - 10
     variance = learn("mistake", 2000, mistake="std-for-variance")

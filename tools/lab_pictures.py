@@ -37,7 +37,7 @@ def draw(page: Page, name: str) -> None:
     """Train the lab for this experiment and photograph its two planes."""
     page.evaluate(LEARN, [name, PICTURES[name]])
     shot = page.locator("#live-lab .live-twins").screenshot()
-    few = Image.open(BytesIO(shot)).convert("RGB").quantize(64)  # a third of the bytes
+    few = Image.open(BytesIO(shot)).convert("RGB").quantize(200, dither=0)
     few.save(STATIC / f"lab-{name}.png", optimize=True)
 
 

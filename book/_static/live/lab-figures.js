@@ -131,7 +131,7 @@
     context.stroke();
   }
 
-  function curves(context, figure, { history, data }) { // of the last half of all steps, so that what goes on is to be seen
+  function curves(context, figure, { history, before, data }) { // the heights are those of the later steps; what lies lower is cut off
     const { colours } = figure;
     if (history.length < 2) {
       context.fillStyle = colours.muted;
@@ -139,13 +139,13 @@
       context.fillText("The bounds are drawn here while the model learns.", figure.width / 2, figure.height / 2);
       return;
     }
-    const left = 52, right = figure.width - 96, top = 10, bottom = figure.height - 24;
-    const lines = [["elbo", "ELBO", colours.blue], ["held_out_elbo", "held out", colours.red], ["log_p_x_given_z", "log p(x|z)", colours.green]];
-    if (data.points) lines.splice(2, 1, ["log_p", "exact log p(x)", colours.green]);
-    const late = history.filter(({ steps }) => steps >= history.at(-1).steps / 4), shown = late.length > 1 ? late : history;
-    const values = shown.flatMap(point => lines.map(([key]) => point[key])).filter(Number.isFinite);
+    const left = 52, right = figure.width - 136, top = 10, bottom = figure.height - 24, end = history.at(-1).steps;
+    const lines = [["elbo", "ELBO, training", colours.blue], ["held_out_elbo", "ELBO, held out", colours.red]];
+    lines.push(data.points ? ["log_p", "exact log p(x), held out", colours.green] : ["log_p_x_given_z", "log p(x|z), held out", colours.green]);
+    const late = history.filter(({ steps }) => steps >= end / 4);
+    const values = late.flatMap(point => lines.map(([key]) => point[key])).filter(Number.isFinite);
     const [low, high] = [Math.min(...values), Math.max(...values, Math.min(...values) + 1e-3)];
-    const x = steps => left + (right - left) * (steps - shown[0].steps) / Math.max(1, shown.at(-1).steps - shown[0].steps);
+    const x = steps => left + (right - left) * steps / Math.max(1, end);
     const y = value => bottom - (bottom - top) * (value - low) / (high - low);
     context.font = "12px sans-serif";
     context.textBaseline = "middle";
@@ -154,17 +154,25 @@
     for (const value of [low, high]) context.fillText(value.toFixed(data.points ? 2 : 0).replace("-", "\u2212"), left - 6, y(value));
     context.textBaseline = "top";
     context.textAlign = "left";
-    context.fillText(`step ${shown[0].steps}`, left, bottom + 6);
+    context.fillText("step 0", left, bottom + 6);
     context.textAlign = "right";
-    context.fillText(`step ${shown.at(-1).steps}`, right, bottom + 6);
-    const ends = [];
-    for (const [key, name, colour] of lines) {
-      context.strokeStyle = context.fillStyle = colour;
+    context.fillText(`step ${end}`, right, bottom + 6);
+    const trace = (points, key, colour) => {
+      context.strokeStyle = colour;
       context.beginPath();
-      for (const point of shown) if (Number.isFinite(point[key])) context.lineTo(x(point.steps), y(point[key]));
+      for (const point of points) if (point[key] !== null) context.lineTo(x(point.steps), y(point[key]));
       context.stroke();
-      ends.push({ name, colour, at: y(shown.at(-1)[key]) });
-    }
+    };
+    context.save();
+    context.beginPath();
+    context.rect(left, 0, right - left, bottom + 4);
+    context.clip();
+    context.setLineDash([5, 4]);
+    trace(before, "held_out_elbo", colours.muted); // of the run before
+    context.setLineDash([]);
+    for (const [key, , colour] of lines) trace(history, key, colour);
+    context.restore();
+    const ends = lines.map(([key, name, colour]) => ({ name, colour, at: y(history.at(-1)[key]) }));
     ends.sort((a, b) => a.at - b.at).forEach((end, i) => { if (i) end.at = Math.max(end.at, ends[i - 1].at + 14); });
     context.textBaseline = "middle";
     context.textAlign = "left";

@@ -8,8 +8,8 @@
    run.report() -> {steps, elbo, held_out_elbo, log_p_x_given_z, kl, log_p, gap, sigma, fault}: nats per example; log_p and gap of
        points alone. run.vote(): share of held-out digits that ten neighbours in the plane name; run.distance(): of images from
        the prior to the nearest training digit
-   run.decode(z), run.density(xs, ys);  run.file() -> what vae_lib.exchange.read_model reads
-   run.data, model, history, kl, mu, logvar, prior: for the pictures */
+   run.beta(), run.decode(z), run.density(xs, ys);  run.file() -> what vae_lib.exchange.read_model reads
+   run.data, model, history, kl, mu, logvar, prior, before (the history of the run before): for the pictures */
 (() => {
   const SECOND = 32; // width of the second hidden layer for digits
   const add = (a, b) => a + b;
@@ -30,7 +30,7 @@
     const model = trainer.create(shape, data.mean, n_train, state.seed), next = live.random(state.seed);
     const normals = (n, draw = next) => Float32Array.from({ length: n }, () => live.normal(draw));
     const order = Array.from({ length: n_train }, (_, i) => i);
-    const run = { data, model, history: [], kl: [], mu: new Float32Array(), logvar: new Float32Array(), prior: normals(10 * J), fault: "",
+    const run = { data, model, history: [], kl: [], mu: new Float32Array(), logvar: new Float32Array(), before: [], prior: normals(10 * J), fault: "",
       decode: z => trainer.decode(model, z), density: (xs, ys) => trainer.density(model, xs, ys) };
     let at = n_train, sweep, since = { n: 0, elbo: 0 }; // since: the steps after the last point of the history
 
@@ -49,11 +49,11 @@
       return x;
     }
 
+    run.beta = () => state.beta * (state.warmup ? Math.min(1, model.steps / state.warmup) : 1); // the KL's weight in the next step
     run.step = () => {
       const x = batch(), n = x.length / D * J * state.draws;
       const eps = state.noise === "on" ? normals(n) : new Float32Array(n);
-      const beta = state.beta * (state.warmup ? Math.min(1, model.steps / state.warmup) : 1);
-      const { lr, objective, mistake } = state, found = trainer.learn(model, x, eps, { lr, beta, objective, mistake });
+      const { lr, objective, mistake } = state, found = trainer.learn(model, x, eps, { lr, beta: run.beta(), objective, mistake });
       if (!(Math.abs(found.loss) < 1e6)) { // nor is NaN
         run.fault = `The loss has left all bounds after ${model.steps} steps. A smaller learning rate may help: choose one and start anew.`;
       }
@@ -96,17 +96,24 @@
       return { steps: model.steps, ...last, kl: [...run.kl], gap, sigma, fault: run.fault };
     };
 
-    run.vote = () => { // asked of every fifth
+    run.vote = () => {
       if (data.points || J !== 2) return null;
-      const { mu } = run, { labels } = data.held_out;
-      let right = 0, asked = 0;
-      for (let i = 0; i < n_held_out; i += 5, asked++) {
-        const near = Array.from(labels, (_, k) => [(mu[2 * k] - mu[2 * i]) ** 2 + (mu[2 * k + 1] - mu[2 * i + 1]) ** 2, k]);
+      const { mu } = run, { labels } = data.held_out, near = new Float64Array(10), whose = new Int32Array(10);
+      let right = 0;
+      for (let i = 0; i < n_held_out; i++) {
+        near.fill(Infinity);
+        for (let k = 0; k < n_held_out; k++) {
+          const d = (mu[2 * k] - mu[2 * i]) ** 2 + (mu[2 * k + 1] - mu[2 * i + 1]) ** 2;
+          if (k === i || d >= near[9]) continue;
+          let place = 9; // the ten nearest stay in their order
+          for (; place > 0 && near[place - 1] > d; place--) [near[place], whose[place]] = [near[place - 1], whose[place - 1]];
+          [near[place], whose[place]] = [d, k];
+        }
         const votes = new Array(10).fill(0);
-        for (const [, k] of near.sort((a, b) => a[0] - b[0]).slice(1, 11)) votes[labels[k]] += 1;
+        for (const k of whose) votes[labels[k]] += 1;
         right += votes.indexOf(Math.max(...votes)) === Number(labels[i]);
       }
-      return right / asked;
+      return right / n_held_out;
     };
     run.distance = () => { // of 200 images, always from the same draws
       if (data.points) return null;

@@ -49,9 +49,12 @@ live.register("lab", async host => {
   async function reset() {
     pause();
     busy = true;
+    const last = run?.model.steps > 100 ? run : null; // to compare with
     state.across = Math.min(state.across, state.latent);
     state.up = Math.min(state.up, state.latent);
     run = await begin(state, source.read(state.points));
+    if (last) past.textContent = `The run before: ${sentence(last)}`;
+    run.before = last?.data.points === run.data.points ? last.history : [];
     busy = false;
     show();
   }
@@ -64,7 +67,9 @@ live.register("lab", async host => {
     buttons[action] = live.button(top, text, () => acts[action]());
     buttons[action].dataset.action = action;
   }
-  const data = choice(top, "data", "data"), say = live.readout(host), pair = live.row(host);
+  const data = choice(top, "data", "data"), say = live.readout(host), past = document.createElement("p"), pair = live.row(host);
+  past.className = "lab-past";
+  pair.before(past);
   pair.className = "live-pair live-twins";
   const [left, right] = [live.row(pair), live.row(pair)];
   const square = { width: 340, height: w => w }, plain = { ...square, margin: [0, 0, 0, 0] }, edges = [-source.EDGE, source.EDGE];
@@ -84,25 +89,26 @@ live.register("lab", async host => {
   const settings = document.createElement("details");
   settings.append(Object.assign(document.createElement("summary"), { textContent: "What can be turned" }));
   host.append(settings);
-  const grid = live.row(settings);
+  const grid = live.row(settings), ofDigits = live.row(settings), last = live.row(settings);
   const controls = [
-    data, scale("lr", "learning rate"), scale("beta", "\u03b2", v => (v === 1 / 128 ? "1/128" : v)), choice(grid, "noise", "noise of q"),
-    scale("warmup", "warm-up of \u03b2, steps"), scale("latent", "latent dimensions"), scale("width", "hidden width"), scale("batch", "batch"),
-    choice(grid, "objective", "objective"), scale("draws", "draws of z, K"), choice(grid, "likelihood", "likelihood of digits"),
-    choice(grid, "sigma", "\u03c3 of a Gaussian likelihood"), scale("across", "dimension across"), scale("up", "dimension up"),
-    live.number(grid, state, "seed", { label: "seed", whole: true }, () => turned("seed")), choice(grid, "mistake", "a famous mistake"),
+    data, scale(grid, "lr", "learning rate"), scale(grid, "beta", "\u03b2", v => (v === 1 / 128 ? "1/128" : v)),
+    choice(grid, "noise", "noise of q"), scale(grid, "warmup", "warm-up of \u03b2, steps"), scale(grid, "width", "hidden width"),
+    scale(grid, "batch", "batch"), choice(grid, "objective", "objective"), scale(grid, "draws", "draws of z, K"),
+    choice(grid, "sigma", "\u03c3 of a Gaussian likelihood"), live.number(grid, state, "seed", { label: "seed", whole: true }, () => turned("seed")),
+    choice(grid, "mistake", "a famous mistake"), scale(ofDigits, "latent", "latent dimensions"), choice(ofDigits, "likelihood", "likelihood of digits"),
+    scale(ofDigits, "across", "dimension across"), scale(ofDigits, "up", "dimension up"),
   ];
-  const ellipses = live.button(grid, "Ellipses of q", () => { state.ellipses = !state.ellipses; turned("ellipses"); });
-  live.button(grid, "Download this model", download).dataset.action = "download";
+  const ellipses = live.button(ofDigits, "Ellipses of q", () => { state.ellipses = !state.ellipses; turned("ellipses"); });
+  live.button(last, "Download this model", download).dataset.action = "download";
 
   function choice(parent, key, label) {
     return live.choice(parent, state, key, { label, options: choices[key] }, () => turned(key));
   }
-  function scale(key, label, format = v => v) { // a slider through the values, in their order
+  function scale(parent, key, label, format = v => v) { // a slider through the values, in their order
     const values = [...scales[key]].sort((a, b) => a - b);
     const place = { get index() { return values.indexOf(state[key]); }, set index(i) { state[key] = values[i]; } };
     const range = { label, min: 0, max: values.length - 1, step: 1, format: i => String(format(values[i])) };
-    return live.slider(grid, place, "index", range, () => turned(key));
+    return live.slider(parent, place, "index", range, () => turned(key));
   }
   function turned(key) {
     write();
@@ -113,6 +119,7 @@ live.register("lab", async host => {
   function show() { // everything, once
     if (busy) return;
     for (const control of controls) control();
+    ofDigits.hidden = run.data.points;
     ellipses.setAttribute("aria-pressed", state.ellipses);
     buttons.run.disabled = running || run.fault !== "";
     buttons.pause.disabled = !running;
@@ -125,20 +132,24 @@ live.register("lab", async host => {
   }
   let pace = 0; // steps a second
   function renew() {
-    const report = { running, pace: Math.round(pace), ...run.report() };
-    host.dataset.state = JSON.stringify(report);
-    return report;
+    host.dataset.state = JSON.stringify({ running, pace: Math.round(pace), ...run.report() });
   }
-  function tell() {
-    const report = renew(), { points } = run.data, named = run.vote();
-    const nats = v => `${v.toFixed(points ? 2 : 1).replace("-", "\u2212")} nats`, parts = [`Step ${report.steps}`];
+  function sentence(of) {
+    const report = of.report(), { points } = of.data, named = of.vote();
+    const nats = v => `${v.toFixed(points ? 2 : 1).replace("-", "\u2212")} nats`, parts = [`step ${report.steps}`];
     if (report.held_out_elbo !== null) parts.push(`held-out ELBO ${nats(report.held_out_elbo)}`);
     if (points) parts.push(`exact log p(x) ${nats(report.log_p)}`, `gap ${nats(report.gap)}`, `\u03c3 ${report.sigma.toFixed(2)}`);
     else parts.push(`KL ${nats(report.kl.reduce((a, b) => a + b, 0))}`);
     if (named !== null) parts.push(`ten neighbours in the plane name ${Math.round(100 * named)} %`);
-    if (running) parts.push(`${report.pace} steps a second`);
-    if (state.data === "drawn" && !run.data.own) parts.push("draw your own points in the right picture, sixteen or more");
-    say(run.fault || `${parts.join("; ")}.`);
+    return `${parts.join("; ")}.`;
+  }
+  function tell() {
+    renew();
+    let text = sentence(run);
+    if (state.warmup) text += ` The weight of the KL is ${run.beta().toFixed(2)} now.`;
+    if (running && pace) text += ` ${Math.round(pace)} steps a second.`;
+    if (state.data === "drawn" && !run.data.own) text += " Draw your own points in the right picture, sixteen or more.";
+    say(run.fault || text[0].toUpperCase() + text.slice(1));
   }
 
   // The loop: each frame learns for some milliseconds, then does one job in turn
@@ -175,7 +186,9 @@ live.register("lab", async host => {
     run() {
       if (running || busy || run.fault) return;
       running = true;
-      told = renewed = performance.now();
+      renewed = performance.now();
+      told = renewed - 1200; // the first word after less than a second
+      pace = 0;
       before = run.model.steps;
       show();
       requestAnimationFrame(frame);
@@ -231,7 +244,8 @@ live.register("lab", async host => {
       row.className = "live-body";
       live.button(row, "Set the lab up", async () => {
         await setUp(name);
-        host.closest(".admonition").scrollIntoView({ block: "start" });
+        settings.open = true;
+        top.scrollIntoView({ block: "start" });
         buttons.run.focus({ preventScroll: true });
       }).dataset.action = `set-${name}`;
     }
