@@ -322,7 +322,7 @@ def test_what_the_page_says_of_where_strings_fall(runs):
     says("would have a novelty of # %", 100 * 30_165 / 130_165)
     weak = pd.DataFrame(list(runs.loc["beta 0.1", "scores"])).mean()
     says("ten nats, have # %; of", 100 * weak["novel"])
-    says("molecules # % are unique", 100 * weak["unique"])
+    says("half as many, # % are unique", 100 * weak["unique"])
 
 
 def told_model() -> SequenceVAE:
