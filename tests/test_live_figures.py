@@ -9,7 +9,7 @@ import numpy as np
 import prose
 import pytest
 import torch
-from live_figure import BOOK, LiveFigure
+from live_figure import BOOK, DRAWN, LiveFigure
 from torch.distributions import Normal, kl_divergence
 
 from tools.book import ROOT
@@ -108,6 +108,7 @@ def test_colours_of_a_canvas_stand_out_from_its_paper(theme, shared):
 def test_figure_follows_a_change_of_theme(shared):
     figure = shared("live-elbo-bound")
     picture = "document.querySelector('.live-body canvas').toDataURL()"
+    figure.page.evaluate(DRAWN)
     before = figure.page.evaluate(picture)
     switch = "theme => { document.documentElement.dataset.theme = theme }"
     figure.page.evaluate(switch, "dark")
