@@ -640,7 +640,6 @@ def test_what_is_made_for_the_hole_is_ahead_of_models_that_never_saw_one():
     local = of_rivals("filled", "mean", "local linear")
     vae = of_rivals("filled", "mean", "VAE, N(0, I)")
     says("neither: with # it is", shown)
-    prose.says("misconceptions")("a hidden half by # in squared", shown)
     says("half to half, with #, is", half)
     says("half to half (#)", half)
     says("shown holes (#); local", shown)
