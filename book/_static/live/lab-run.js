@@ -81,7 +81,7 @@
       const last = run.history.at(-1), again = last?.steps === model.steps && run.history.pop(); // the same weights, judged again
       run.history.push({ steps: model.steps, elbo: since.n ? since.elbo / since.n : again?.elbo ?? null, held_out_elbo: elbo, log_p_x_given_z,
         log_p: data.points ? log_p : null });
-      if (run.history.length > 400) run.history = run.history.filter((_, i) => i % 2 === 1); // with 400 the last one stays
+      if (run.history.length === 400) run.history = run.history.filter((_, i) => i % 2 === 1); // the last one stays
       since = { n: 0, elbo: 0 };
       fresh();
     }
