@@ -185,6 +185,10 @@ def test_what_the_page_says_of_goals(record):
     failed = (100 * goals.loc["dipole", "failed"]).unstack()
     codes = failed.loc[["near", "gradient"]].to_numpy().ravel()
     says("codes, # to # against # to #", *span(failed.loc["mutation"]), *span(codes))
+    failed = (100 * goals.loc["logp", "failed"]).unstack()
+    codes = failed.loc[["near", "gradient"]].to_numpy().ravel()
+    says("slope, # to # against # to #", *span(codes), *span(failed.loc["mutation"]))
+    says("prior fail least, # to #", *span(failed.loc["prior"]))
     ten = goals.loc["dipole", "top_10"].unstack()
     assert ten.idxmax().nunique() > 1
     slope = (goals.loc["logp", "top_10"].unstack()).T
