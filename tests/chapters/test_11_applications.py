@@ -869,7 +869,7 @@ def test_what_one_run_gives_is_what_the_notebook_printed():
     says("mixture and by # and # for", *(-row[1][2] for row in weak))
     says("by # ± # and # ± #. There", *rows["1.0"][0][2:4], *rows["1.0"][1][2:4])
     says("code has # with the mixture", rows["1.0"][0][0])
-    says("without a prior #: most is", best)
+    says("answer to the end, #: so", best)
 
 
 def test_clipped_noise_has_the_decibels_of_the_exercise():
