@@ -18,7 +18,7 @@
     const gaussian = data.points || state.likelihood === "gaussian", learned = state.sigma === "learned";
     return {
       n_pixels: data.n_pixels, latent_dim: data.points ? 1 : state.latent, hidden: [state.width, data.points ? state.width : SECOND],
-      activation: data.points ? "tanh" : "relu", likelihood: gaussian ? "gaussian" : "bernoulli",
+      activation: data.points ? "tanh" : state.activation, likelihood: gaussian ? "gaussian" : "bernoulli",
       noise_std: gaussian ? (learned ? 0.1 : Number(state.sigma)) : 1, learn_noise: gaussian && learned,
     };
   }

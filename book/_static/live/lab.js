@@ -13,13 +13,13 @@ live.register("lab", async host => {
     warmup: [0, 200, 500, 1000, 2000], draws: [1, 5, 20], across: [1, 2, 3, 4, 5, 6, 7, 8], up: [2, 1, 3, 4, 5, 6, 7, 8],
   };
   const choices = {
-    data: source.names, likelihood: [["bernoulli", "Bernoulli"], ["gaussian", "Gaussian"]],
+    data: source.names, activation: [["silu", "SiLU"], ["relu", "ReLU"], ["tanh", "tanh"]], likelihood: [["bernoulli", "Bernoulli"], ["gaussian", "Gaussian"]],
     sigma: [["learned", "learned"], ["1", "1"], ["0.3", "0.3"], ["0.1", "0.1"]],
     objective: [["elbo", "ELBO"], ["iwae", "importance-weighted"]], noise: [["on", "on"], ["off", "off: z = \u03bc"]],
     mistake: [["none", "none"], ["kl-averaged", "KL averaged over the batch, cross-entropy summed"], ["kl-forgotten", "KL forgotten"],
       ["std-for-variance", "standard deviation taken for variance"]],
   };
-  const anew = ["data", "width", "latent", "likelihood", "sigma", "seed", "points"];
+  const anew = ["data", "width", "activation", "latent", "likelihood", "sigma", "seed", "points"];
   const defaults = { ...Object.fromEntries(Object.entries(scales).map(([key, values]) => [key, values[0]])),
     ...Object.fromEntries(Object.entries(choices).map(([key, options]) => [key, options[0][0]])),
     seed: 1, ellipses: false, points: "" };
@@ -95,7 +95,7 @@ live.register("lab", async host => {
     choice(grid, "noise", "noise of q"), scale(grid, "warmup", "warm-up of \u03b2, steps"), scale(grid, "width", "hidden width"),
     scale(grid, "batch", "batch"), choice(grid, "objective", "objective"), scale(grid, "draws", "draws of z, K"),
     choice(grid, "sigma", "\u03c3 of a Gaussian likelihood"), live.number(grid, state, "seed", { label: "seed", whole: true }, () => turned("seed")),
-    choice(grid, "mistake", "a famous mistake"), scale(ofDigits, "latent", "latent dimensions"), choice(ofDigits, "likelihood", "likelihood of digits"),
+    choice(grid, "mistake", "a famous mistake"), choice(ofDigits, "activation", "units of digits"), scale(ofDigits, "latent", "latent dimensions"), choice(ofDigits, "likelihood", "likelihood of digits"),
     scale(ofDigits, "across", "dimension across"), scale(ofDigits, "up", "dimension up"),
   ];
   const ellipses = live.button(ofDigits, "Ellipses of q", () => { state.ellipses = !state.ellipses; turned("ellipses"); });
@@ -152,18 +152,26 @@ live.register("lab", async host => {
     say(run.fault || text[0].toUpperCase() + text.slice(1));
   }
 
-  // The loop: each frame learns for some milliseconds, then does one job in turn
+  // The loop: each frame does one job in turn, and learns in what time that leaves of it; on a slow machine for some milliseconds
 
   const calm = matchMedia("(prefers-reduced-motion: reduce)"); // then the pictures move at the reader's word alone
+  const FRAME = 15, LEAST = 8, costs = {}; // milliseconds; costs: what each job took the last time
   let turn = 0, told = 0, renewed = 0, before = 0;
   function frame(now) {
     if (!running) return;
+    const there = calm.matches ? [] : visible(), place = turn++ % (2 * there.length || 1);
+    const job = place % 2 === 0 ? "slice" : there[(place - 1) / 2], until = Math.max(LEAST, FRAME - (costs[job] ?? FRAME));
     const start = performance.now();
-    do run.step(); while (!run.fault && performance.now() - start < 9);
-    const there = calm.matches ? [] : visible(), job = turn++ % (2 * there.length || 1);
+    let end = start, took;
+    do { // as long as one more step would fit
+      run.step();
+      took = performance.now() - end;
+      end += took;
+    } while (!run.fault && end + took - start < until);
     if (run.fault) running = false;
-    else if (job % 2 === 0) run.slice();
-    else views[there[(job - 1) / 2]].draw();
+    else if (job === "slice") run.slice();
+    else views[job].draw();
+    costs[job] = performance.now() - end;
     if (now - renewed > 500) {
       pace = 1000 * (run.model.steps - before) / (now - renewed);
       [renewed, before] = [now, run.model.steps];

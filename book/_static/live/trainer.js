@@ -20,7 +20,7 @@
   const softplus = a => Math.log1p(Math.exp(-Math.abs(a))) + Math.max(0, a);
   const activations = { // the function, and its slope where it makes h of a
     relu: [a => Math.max(0, a), (a, h) => Math.sign(h)],
-    silu: [a => a * sigmoid(a), (a, h) => sigmoid(a) * (1 + a - h)],
+    silu: [a => a * sigmoid(a), (a, h) => (a ? h / a * (1 + a - h) : 0.5)], // h / a is the sigmoid, without one more exp
     softplus: [softplus, a => sigmoid(a)],
     tanh: [Math.tanh, (a, h) => 1 - h * h],
   };
@@ -60,28 +60,43 @@
     return model;
   }
 
-  // Four rows at a time, so that the processor need not wait for one sum; after the last row it is taken again.
-  const four = (i, rows, width) => [0, 1, 2, 3].map(r => Math.min(i + r, rows - 1) * width);
-
-  function affine({ n_in, n_out, weight, bias }, x) {
-    const rows = x.length / n_in, y = new Float32Array(rows * n_out);
+  // Rows of a times rows of b, both n long: each sum of products that the formulas ask for, added to one number of `start` for
+  // each row of b. Eight sums at a time, so that no number is fetched for one product alone; beyond the last row it is taken again.
+  function product(a, b, n, start, y = new Float32Array(a.length / n * (b.length / n))) {
+    const rows = a.length / n, columns = b.length / n;
     for (let i = 0; i < rows; i += 4) {
-      const [a, b, c, d] = four(i, rows, n_in), [s, t, u, v] = four(i, rows, n_out);
-      for (let o = 0, k = 0; o < n_out; o++, k += n_in) {
-        let p = bias[o], q = p, r = p, h = p;
-        for (let j = 0; j < n_in; j++) {
-          const w = weight[k + j];
-          p += w * x[a + j];
-          q += w * x[b + j];
-          r += w * x[c + j];
-          h += w * x[d + j];
+      const i1 = Math.min(i + 1, rows - 1), i2 = Math.min(i + 2, rows - 1), i3 = Math.min(i + 3, rows - 1);
+      for (let o = 0; o < columns; o += 2) {
+        const o1 = Math.min(o + 1, columns - 1);
+        let p = start ? start[o] : 0, q = p, r = p, s = p, t = start ? start[o1] : 0, u = t, v = t, w = t;
+        let k = i * n, k1 = i1 * n, k2 = i2 * n, k3 = i3 * n, m = o * n, m1 = o1 * n;
+        for (const end = k + n; k < end; k++, k1++, k2++, k3++, m++, m1++) {
+          const c = b[m], d = b[m1], e = a[k], f = a[k1], g = a[k2], h = a[k3];
+          p += c * e;
+          q += c * f;
+          r += c * g;
+          s += c * h;
+          t += d * e;
+          u += d * f;
+          v += d * g;
+          w += d * h;
         }
-        y[s + o] = p;
-        y[t + o] = q;
-        y[u + o] = r;
-        y[v + o] = h;
+        y[i * columns + o] = p;
+        y[i1 * columns + o] = q;
+        y[i2 * columns + o] = r;
+        y[i3 * columns + o] = s;
+        y[i * columns + o1] = t;
+        y[i1 * columns + o1] = u;
+        y[i2 * columns + o1] = v;
+        y[i3 * columns + o1] = w;
       }
     }
+    return y;
+  }
+
+  function transposed(x, n) { // (rows, n) to (n, rows)
+    const rows = x.length / n, y = new Float32Array(x.length);
+    for (let i = 0, k = 0; i < rows; i++) for (let j = 0; j < n; j++, k++) y[j * rows + i] = x[k];
     return y;
   }
 
@@ -89,7 +104,7 @@
     const [f] = activations[activation], inputs = [x], outputs = [];
     for (const layer of layers) {
       if (outputs.length) inputs.push(outputs.at(-1).map(f));
-      outputs.push(affine(layer, inputs.at(-1)));
+      outputs.push(product(inputs.at(-1), layer.weight, layer.n_in, layer.bias));
     }
     return { inputs, outputs, last: outputs.at(-1) };
   }
@@ -98,27 +113,10 @@
     const slope = activations[activation][1];
     for (let l = layers.length - 1; l >= 0; l--) {
       const { n_in, n_out, weight, by_weight, by_bias } = layers[l], x = inputs[l], rows = x.length / n_in;
-      const back = l > 0 || toInput ? new Float32Array(x.length) : null;
-      by_weight.fill(0);
+      product(transposed(g, n_out), transposed(x, n_in), rows, null, by_weight);
       by_bias.fill(0);
-      for (let i = 0; i < rows; i += 4) {
-        const [a, b, c, d] = four(i, rows, n_in);
-        for (let o = 0, k = 0; o < n_out; o++, k += n_in) {
-          const m = i * n_out + o, p = g[m], q = i + 1 < rows ? g[m + n_out] : 0, r = i + 2 < rows ? g[m + 2 * n_out] : 0;
-          const h = i + 3 < rows ? g[m + 3 * n_out] : 0;
-          by_bias[o] += p + q + r + h;
-          for (let j = 0; j < n_in; j++) by_weight[k + j] += p * x[a + j] + q * x[b + j] + r * x[c + j] + h * x[d + j];
-          if (!back) continue;
-          for (let j = 0; j < n_in; j++) {
-            const w = weight[k + j];
-            back[a + j] += p * w;
-            back[b + j] += q * w;
-            back[c + j] += r * w;
-            back[d + j] += h * w;
-          }
-        }
-      }
-      g = back;
+      for (let i = 0; i < g.length; i += n_out) for (let o = 0; o < n_out; o++) by_bias[o] += g[i + o];
+      if (l > 0 || toInput) g = product(g, transposed(weight, n_in), n_out);
       if (l > 0) for (let i = 0; i < g.length; i++) g[i] *= slope(outputs[l - 1][i], x[i]);
     }
     return g;
@@ -142,16 +140,27 @@
 
   const noiseLogvar = ({ shape, weights }) => (shape.learn_noise ? weights[0] : 2 * Math.log(shape.noise_std));
 
-  function likelihood(model, x, params) { // log p(x|z) of each row of params; x repeats after its last row
-    const { n_pixels: D, likelihood: kind } = model.shape, rows = new Float64Array(params.length / D);
+  function likelihood(model, x, params) { // log p(x|z) of each row of params, and the mean minus x; x repeats after its last row
+    const { n_pixels: D, likelihood: kind } = model.shape, rows = new Float64Array(params.length / D), error = new Float32Array(params.length);
     const logvar = noiseLogvar(model), variance = Math.exp(logvar);
     for (let i = 0, k = 0; i < rows.length; i++) {
-      for (let j = 0; j < D; j++, k++) {
-        const a = params[k], pixel = x[k % x.length];
-        rows[i] += kind === "bernoulli" ? pixel * a - softplus(a) : -((pixel - a) ** 2 / variance + logvar + LOG_TWO_PI) / 2;
+      let total = 0, ones = 1; // ones: the product of 1 + exp(-|a|), of which one logarithm is taken instead of D
+      for (let j = 0, m = i * D % x.length; j < D; j++, k++, m++) {
+        const a = params[k], pixel = x[m];
+        if (kind === "bernoulli") {
+          const small = Math.exp(-Math.abs(a));
+          total += pixel * a - Math.max(0, a);
+          ones *= 1 + small;
+          error[k] = (a > 0 ? 1 : small) / (1 + small) - pixel;
+          if (ones > 1e250) [total, ones] = [total - Math.log(ones), 1];
+        } else {
+          error[k] = a - pixel;
+          total -= ((pixel - a) ** 2 / variance + logvar + LOG_TWO_PI) / 2;
+        }
       }
+      rows[i] = total - Math.log(ones);
     }
-    return rows;
+    return { log_p_x_given_z: rows, error };
   }
 
   function pass(model, x, eps, half = 0.5) { // all that a step needs, from x to log p(x|z)
@@ -161,7 +170,7 @@
     const z = eps.map((e, i) => mu[i % n] + std[i % n] * e);
     const decoder = forward(model.decoder, shape.activation, z);
     const kl = mu.map((m, i) => (m * m + Math.exp(logvar[i]) - 1 - logvar[i]) / 2); // (B, J)
-    return { encoder, mu, logvar, std, z, decoder, kl, log_p_x_given_z: likelihood(model, x, decoder.last) };
+    return { encoder, mu, logvar, std, z, decoder, kl, ...likelihood(model, x, decoder.last) };
   }
 
   const sum = values => values.reduce((a, b) => a + b, 0);
@@ -195,13 +204,13 @@
     const found = pass(model, x, eps, half), { mu, logvar, std, z, kl, log_p_x_given_z } = found;
     const weighted = objective === "iwae" && bounds(logWeights(found, eps, J), B);
     const by = row => (weighted ? weighted.share[row] : B / rows) / B; // how much log p(x|z) of this draw counts
-    const variance = Math.exp(noiseLogvar(model)), params = found.decoder.last, g = new Float32Array(params.length);
+    const variance = Math.exp(noiseLogvar(model)), g = found.error;
     let byNoise = 0;
     for (let row = 0, k = 0; row < rows; row++) { // eq-output-gradient
+      const part = by(row), scale = shape.likelihood === "bernoulli" ? part : part / variance;
       for (let j = 0; j < D; j++, k++) {
-        const error = (shape.likelihood === "bernoulli" ? sigmoid(params[k]) : params[k]) - x[k % x.length];
-        g[k] = by(row) * (shape.likelihood === "bernoulli" ? error : error / variance);
-        byNoise += by(row) * (1 - error ** 2 / variance) / 2;
+        if (shape.learn_noise) byNoise += part * (1 - g[k] ** 2 / variance) / 2;
+        g[k] *= scale;
       }
     }
     if (shape.learn_noise) model.gradient[0] = byNoise;
@@ -277,7 +286,7 @@
     const factors = (values, j) => Float32Array.from({ length: values.length * n_nodes }, (_, i) => (
       live.gaussian(values[Math.floor(i / n_nodes)], f[2 * (i % n_nodes) + j], sigma)));
     const across = factors(xs, 0), up = factors(ys, 1).map((v, i) => v * share[i % n_nodes]);
-    return affine({ n_in: n_nodes, n_out: xs.length, weight: across, bias: new Float32Array(xs.length) }, up);
+    return product(up, across, n_nodes);
   }
 
   live.provide("trainer", { create, learn, slopes, judge, encode, decode, evidence, density, mistakes: Object.keys(mistakes) });
