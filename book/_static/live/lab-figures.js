@@ -5,6 +5,7 @@
    figures.shows(name, run): whether a run of its kind has this picture */
 (() => {
   const HUES = [90, 200, 325, 35, 0, 145, 250, 110, 290, 225]; // as in plane.js
+  const PALE = 0.4; // opacity of what training batches say
   const small = document.createElement("canvas").getContext("2d");
 
   function picture(context, pixels, side, x, y, size, colours) { // as much ink as the pixel says, on paper
@@ -131,56 +132,99 @@
     context.stroke();
   }
 
-  function curves(context, figure, { history, before, data }) { // the heights are those of the later steps; what lies lower is cut off
-    const { colours } = figure;
-    if (history.length < 2) {
-      context.fillStyle = colours.muted;
-      context.textAlign = "center";
-      context.fillText("The bounds are drawn here while the model learns.", figure.width / 2, figure.height / 2);
-      return;
+  const bound = { // what the curves show: name, colour, and the number of a point on held-out and on training data
+    elbo: ["ELBO", "red", point => point.held_out_elbo, point => point.elbo],
+    fit: ["log p(x|z)", "blue", point => point.log_p_x_given_z, point => point.training_log_p_x_given_z],
+    exact: ["exact log p(x)", "green", point => point.log_p, () => null],
+    kl: ["KL", "purple", point => point.log_p_x_given_z - point.held_out_elbo,
+      point => (point.elbo === null ? null : point.training_log_p_x_given_z - point.elbo)],
+  };
+
+  function legend(context, { width, colours }, entries) { // as many lines as the width asks for; returns where they end
+    context.textBaseline = "middle";
+    context.textAlign = "left";
+    let x = 0, y = 8;
+    for (const { name, colour, pale, dash = [] } of entries) {
+      const needed = 24 + context.measureText(name).width;
+      if (x > 0 && x + needed > width) [x, y] = [0, y + 18];
+      context.strokeStyle = colour;
+      context.globalAlpha = pale ? PALE : 1;
+      context.setLineDash(dash);
+      context.beginPath();
+      context.moveTo(x, y);
+      context.lineTo(x + 18, y);
+      context.stroke();
+      context.setLineDash([]);
+      context.globalAlpha = 1;
+      context.fillStyle = colours.ink;
+      context.fillText(name, x + 24, y);
+      x += needed + 14;
     }
-    const left = 52, right = figure.width - 136, top = 10, bottom = figure.height - 24, end = history.at(-1).steps;
-    const lines = [["elbo", "ELBO, training", colours.blue], ["held_out_elbo", "ELBO, held out", colours.red]];
-    lines.push(data.points ? ["log_p", "exact log p(x), held out", colours.green] : ["log_p_x_given_z", "log p(x|z), held out", colours.green]);
-    const late = history.filter(({ steps }) => steps >= end / 4);
-    const values = late.flatMap(point => lines.map(([key]) => point[key])).filter(Number.isFinite);
+    return y + 16;
+  }
+
+  function panel(context, figure, { history, before }, lines, top, bottom, digits) { // the heights are those of the later steps
+    const { colours } = figure, left = 44, right = figure.width - 2, end = history.at(-1).steps, late = history.filter(({ steps }) => steps >= end / 4);
+    const values = late.flatMap(point => lines.flatMap(([, , ...of]) => of.map(f => f(point)))).filter(Number.isFinite);
     const [low, high] = [Math.min(...values), Math.max(...values, Math.min(...values) + 1e-3)];
     const x = steps => left + (right - left) * steps / Math.max(1, end);
     const y = value => bottom - (bottom - top) * (value - low) / (high - low);
-    context.font = "12px sans-serif";
     context.textBaseline = "middle";
     context.textAlign = "right";
     context.fillStyle = colours.muted;
-    for (const value of [low, high]) context.fillText(value.toFixed(data.points ? 2 : 0).replace("-", "\u2212"), left - 6, y(value));
+    for (const value of [low, high]) context.fillText(value.toFixed(digits).replace("-", "\u2212"), left - 6, y(value));
+    const trace = (points, of, colour) => {
+      context.strokeStyle = colour;
+      context.beginPath();
+      for (const point of points) if (Number.isFinite(of(point) ?? NaN)) context.lineTo(x(point.steps), y(of(point)));
+      context.stroke();
+    };
+    context.save();
+    context.beginPath();
+    context.rect(left, top - 3, right - left, bottom - top + 6); // what lies lower or higher is cut off
+    context.clip();
+    context.setLineDash([5, 4]);
+    trace(before, lines[0][2], colours.muted); // of the run before
+    context.setLineDash([]);
+    context.globalAlpha = PALE;
+    for (const [, colour, , training] of lines) trace(history, training, colours[colour]);
+    context.globalAlpha = 1;
+    for (const [, colour, held_out] of lines) trace(history, held_out, colours[colour]);
+    context.restore();
+    return { left, right, end };
+  }
+
+  function curves(context, figure, run) { // nats above, the KL below
+    const { colours } = figure, { history, before, data } = run;
+    if (history.length < 2) {
+      context.fillStyle = colours.muted;
+      context.textAlign = "center";
+      context.fillText("Curves are drawn here while the model learns.", figure.width / 2, figure.height / 2);
+      return;
+    }
+    context.font = "12px sans-serif";
+    const { elbo, fit, exact, kl } = bound, above = data.points ? [elbo, fit, exact] : [elbo, fit];
+    const entries = [...above, kl].map(([name, colour]) => ({ name, colour: colours[colour] }));
+    entries.push({ name: "training batches", colour: colours.ink, pale: true });
+    if (before.length) entries.push({ name: "the run before", colour: colours.muted, dash: [5, 4] });
+    const top = legend(context, figure, entries), bottom = figure.height - 22, digits = data.points ? 2 : 0;
+    const middle = top + 0.68 * (bottom - top);
+    panel(context, figure, run, above, top + 6, middle - 8, digits);
+    const { left, right, end } = panel(context, figure, run, [kl], middle + 8, bottom - 4, 1);
+    context.strokeStyle = colours.line;
+    context.lineWidth = 1;
+    context.beginPath();
+    for (const y of [middle, bottom + 1]) {
+      context.moveTo(left, y);
+      context.lineTo(right, y);
+    }
+    context.stroke();
+    context.fillStyle = colours.muted;
     context.textBaseline = "top";
     context.textAlign = "left";
     context.fillText("step 0", left, bottom + 6);
     context.textAlign = "right";
     context.fillText(`step ${end}`, right, bottom + 6);
-    const trace = (points, key, colour) => {
-      context.strokeStyle = colour;
-      context.beginPath();
-      for (const point of points) if (point[key] !== null) context.lineTo(x(point.steps), y(point[key]));
-      context.stroke();
-    };
-    context.save();
-    context.beginPath();
-    context.rect(left, 0, right - left, bottom + 4);
-    context.clip();
-    context.setLineDash([5, 4]);
-    trace(before, "held_out_elbo", colours.muted); // of the run before
-    context.setLineDash([]);
-    for (const [key, , colour] of lines) trace(history, key, colour);
-    context.restore();
-    const ends = lines.map(([key, name, colour]) => ({ name, colour, at: y(history.at(-1)[key]) }));
-    ends.sort((a, b) => a.at - b.at).forEach((end, i) => { if (i) end.at = Math.max(end.at, ends[i - 1].at + 14); });
-    context.textBaseline = "middle";
-    context.textAlign = "left";
-    for (const { name, colour, at } of ends) {
-      if (!Number.isFinite(at)) continue;
-      context.fillStyle = colour;
-      context.fillText(name, right + 6, Math.min(at, figure.height - 8));
-    }
   }
 
   function bars(context, figure, { kl }) { // the KL of each dimension; one that is not used is grey

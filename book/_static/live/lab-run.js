@@ -5,8 +5,8 @@
    run.step()       one step of Adam on the next batch; run.fault says so if the loss is NaN or beyond all bounds
    run.slice()      judges some of the held-out data; after the last of them run.history has one more point
    run.measure()    judges all of them, with the weights as they are
-   run.report() -> {steps, elbo, held_out_elbo, log_p_x_given_z, kl, log_p, gap, sigma, fault}: nats per example; log_p and gap of
-       points alone. run.vote(): share of held-out digits that ten neighbours in the plane name; run.distance(): of images from
+   run.report() -> {steps, elbo, training_log_p_x_given_z, held_out_elbo, log_p_x_given_z, kl, log_p, gap, sigma, fault}: nats per
+       example, the first two of the batches since the last point; log_p and gap of points alone. run.vote(): share of held-out digits that ten neighbours in the plane name; run.distance(): of images from
        the prior to the nearest training digit
    run.beta(), run.decode(z), run.density(xs, ys);  run.file() -> what vae_lib.exchange.read_model reads
    run.data, model, history, kl, mu, logvar, prior, before (the history of the run before): for the pictures */
@@ -32,7 +32,7 @@
     const order = Array.from({ length: n_train }, (_, i) => i);
     const run = { data, model, history: [], kl: [], mu: new Float32Array(), logvar: new Float32Array(), before: [], prior: normals(10 * J), fault: "",
       decode: z => trainer.decode(model, z), density: (xs, ys) => trainer.density(model, xs, ys) };
-    let at = n_train, sweep, since = { n: 0, elbo: 0 }; // since: the steps after the last point of the history
+    let at = n_train, sweep, since = { n: 0, elbo: 0, fit: 0 }; // since: the steps after the last point of the history
 
     function batch() {
       const size = Math.min(state.batch, n_train), x = new Float32Array(size * D);
@@ -58,6 +58,7 @@
         run.fault = `The loss has left all bounds after ${model.steps} steps. A smaller learning rate may help: choose one and start anew.`;
       }
       since.elbo += found.elbo;
+      since.fit += found.log_p_x_given_z;
       since.n += 1;
     };
 
@@ -79,10 +80,11 @@
       const { mu, logvar, kl, elbo, log_p_x_given_z, log_p } = sweep;
       Object.assign(run, { mu, logvar, kl });
       const last = run.history.at(-1), again = last?.steps === model.steps && run.history.pop(); // the same weights, judged again
-      run.history.push({ steps: model.steps, elbo: since.n ? since.elbo / since.n : again?.elbo ?? null, held_out_elbo: elbo, log_p_x_given_z,
-        log_p: data.points ? log_p : null });
+      const training = since.n ? { elbo: since.elbo / since.n, training_log_p_x_given_z: since.fit / since.n }
+        : { elbo: again?.elbo ?? null, training_log_p_x_given_z: again?.training_log_p_x_given_z ?? null };
+      run.history.push({ steps: model.steps, ...training, held_out_elbo: elbo, log_p_x_given_z, log_p: data.points ? log_p : null });
       if (run.history.length === 400) run.history = run.history.filter((_, i) => i % 2 === 1); // the last one stays
-      since = { n: 0, elbo: 0 };
+      since = { n: 0, elbo: 0, fit: 0 };
       fresh();
     }
     run.measure = () => {

@@ -80,7 +80,7 @@ live.register("lab", async host => {
     plane: view(left, "plane", { ...square, margin: [4, 4, 26, 4] }, "The codes of held-out data."),
     manifold: view(right, "manifold", plain, "What the decoder draws on an even grid of the plane."),
     world: view(right, "world", { ...plain, x: edges, y: edges }, "The plane of the data: points, the model's density and the decoder's curve."),
-    curves: view(host, "curves", { width: 700, height: 170 }, "Bounds on training and on held-out data, over the steps."),
+    curves: view(host, "curves", { width: 700, height: 250 }, "The ELBO, log p(x|z) and the KL of held-out and of training data, over the steps."),
     rows: view(host, "rows", { width: 576, height: w => 3 * (w - 96) / 10 + 8 }, "Ten held-out digits, what is rebuilt of them, and ten images from the prior."),
     bars: view(host, "bars", { width: 420, height: 110 }, "The KL of each latent dimension."),
   };
@@ -95,7 +95,7 @@ live.register("lab", async host => {
     choice(grid, "noise", "noise of q"), scale(grid, "warmup", "warm-up of \u03b2, steps"), scale(grid, "width", "hidden width"),
     scale(grid, "batch", "batch"), choice(grid, "objective", "objective"), scale(grid, "draws", "draws of z, K"),
     choice(grid, "sigma", "\u03c3 of a Gaussian likelihood"), live.number(grid, state, "seed", { label: "seed", whole: true }, () => turned("seed")),
-    choice(grid, "mistake", "a famous mistake"), choice(ofDigits, "activation", "units of digits"), scale(ofDigits, "latent", "latent dimensions"), choice(ofDigits, "likelihood", "likelihood of digits"),
+    choice(grid, "mistake", "a famous mistake"), choice(ofDigits, "activation", "activation"), scale(ofDigits, "latent", "latent dimensions"), choice(ofDigits, "likelihood", "likelihood of digits"),
     scale(ofDigits, "across", "dimension across"), scale(ofDigits, "up", "dimension up"),
   ];
   const ellipses = live.button(ofDigits, "Ellipses of q", () => { state.ellipses = !state.ellipses; turned("ellipses"); });
