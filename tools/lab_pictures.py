@@ -16,7 +16,7 @@ from tools.book import SITE, STATIC
 from tools.site.browser import launch, wait_until
 
 PAGE = SITE / "book" / "lab.html"
-PICTURES = {"fill": 4000, "holes": 4000, "ring": 8000}  # steps, by experiment
+PICTURES = {"fill": 2500, "holes": 2500, "ring": 8000}  # steps, by experiment
 LEARN = """async ([name, steps]) => {
   const { live } = document.querySelector("[data-lab]");
   await live.setUp(name);
