@@ -1,8 +1,11 @@
 """The lab: what its experiments show, how it is driven, and its way back to Python."""
 
 import json
+import re
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+import prose
 import pytest
 import torch
 from live_figure import BOOK, LiveFigure, handed_over
@@ -18,6 +21,8 @@ from vae_lib.training import set_seed, train
 pytestmark = pytest.mark.book
 
 PAGE, NAME = BOOK / "lab.html", "live-lab"
+TEXT = (ROOT / "book" / "lab.md").read_text("utf-8")
+EXPERIMENTS = re.findall(r":class: tip lab-set-(.+)", TEXT)
 STATE = "JSON.parse(document.querySelector('[data-lab]').dataset.state)"
 LEARN = """async ([name, changes, stops]) => {
   const { live } = document.querySelector("[data-lab]"), found = [];
@@ -102,69 +107,132 @@ def test_noise_of_the_script_begins_like_that_of_the_evaluation(latent_dim):
 # What the experiments show; the numbers are the page's
 
 
+SAYS = prose.says("lab")
+USUAL = "fill", 2500  # what the other experiments are compared with
+
+
+def says(words: str, tolerance: float):
+    """What the page says there, as something to compare a measured value with."""
+    return pytest.approx(SAYS(words), abs=tolerance)
+
+
+def width(found: dict) -> float:
+    return np.std(np.reshape(found["mu"], (-1, 2)))
+
+
+def beyond(found: dict, edge: float, norm: float = 2) -> float:
+    """Percentage of the codes that lie farther out than edge."""
+    mu = np.reshape(found["mu"], (-1, 2))
+    return 100 * (np.linalg.norm(mu, norm, axis=1) > edge).mean()
+
+
+def n_used(found: dict) -> int:
+    return sum(nats >= 0.01 for nats in found["kl"])
+
+
 def test_plane_fills_and_neighbours_name_the_digits(learn):
-    found = learn("fill", 4000)
+    assert (
+        SAYS("After # steps ten neighbours") == SAYS("Train to step #, which") == 2500
+    )
+    found = learn(*USUAL)
     assert found["vote"] > 0.6
-    mu = np.array(found["mu"]).reshape(-1, 2)
-    assert (np.hypot(*mu.T) < 3.5).mean() > 0.99  # within the circles
-    assert sum(found["kl"]) == pytest.approx(3.5, abs=0.5)
+    assert 100 * found["vote"] == says("plane name # % of the held-out", 3)
+    assert beyond(found, 3) < 5  # within the circles
+    assert sum(found["kl"]) == says("of which the digits use # nats", 0.3)
+    ends = says("the network of experiment 1 ends at #", 0.3)
+    assert found["held_out_elbo"] == ends
 
 
 def test_without_noise_codes_leave_the_circles_and_the_model_gets_worse(learn):
     early, late = learn("holes", 1000, 2500)
-    vae = learn("fill", 4000)
-    mu = np.array(late["mu"]).reshape(-1, 2)
-    assert (np.hypot(*mu.T) > 3).mean() > 0.5
-    assert late["held_out_elbo"] < early["held_out_elbo"] - 2
-    assert late["held_out_elbo"] < vae["held_out_elbo"] - 10
-    assert late["distance"] > vae["distance"] + 0.03
+    vae = learn(*USUAL)
+    assert beyond(late, 3) == says("# % of them beyond the outermost", 5)
+    assert beyond(late, 4, np.inf) == says("# % beyond the edge", 5)
+    early_elbo, steps, late_elbo, more = SAYS("from # at step # to # at step #")
+    assert (steps, more) == (1000, 2500)
+    assert early["held_out_elbo"] == pytest.approx(early_elbo, abs=4)
+    assert late["held_out_elbo"] == pytest.approx(late_elbo, abs=4)
+    assert late_elbo == SAYS("the held-out ELBO falls to #.")
+    most = sum(late["kl"]) - sum(vae["kl"])
+    assert most > 0.5 * (vae["held_out_elbo"] - late["held_out_elbo"])
+    assert late["log_p_x_given_z"] < vae["log_p_x_given_z"]
+    theirs, ours = SAYS("than those of the VAE: # against #")
+    assert late["distance"] == pytest.approx(theirs, abs=0.04)
+    assert vae["distance"] == pytest.approx(ours, abs=0.04)
+    assert late["distance"] > vae["distance"] + 0.05
 
 
 def test_dear_divergence_collapses_the_plane(learn):
-    for beta, steps, used in ((100, 600, 0), (4, 600, 0), (2, 1000, 1)):
-        kl = learn("collapse", steps, beta=beta)["kl"]
-        assert sum(nats >= 0.01 for nats in kl) == used, beta
-    assert max(learn("collapse", 600, beta=100)["kl"]) < 0.01
+    kl = learn("collapse", 400)["kl"]
+    assert max(kl) < 0.01 == SAYS("each KL is below # nats")
+    assert SAYS("# is enough for both") == 8
+    assert n_used(learn("collapse", 600, beta=8)) == 0
+    alive = learn("collapse", 600, beta=SAYS("# leaves one dimension"))
+    assert n_used(alive) == 1
+    assert max(alive["kl"]) == says("of the two with # nats", 0.1)
+    assert n_used(learn("collapse", 600, beta=SAYS("# leaves both"))) == 2
 
 
-def test_what_has_died_does_not_soon_come_back(lab, learn):
-    found = lab.page.evaluate(
-        """async () => {
-          const { live } = document.querySelector("[data-lab]");
-          await live.setUp("collapse");
-          while (live.run().model.steps < 400) live.run().step();
-          live.set({ beta: 1 });
-          while (live.run().model.steps < 1300) live.run().step();
-          live.run().measure();
-          return live.numbers();
-        }"""
-    )
-    assert found["steps"] == 1300 and max(found["kl"]) < 0.01
-    ahead = learn("fill", 4000)["held_out_elbo"] - found["held_out_elbo"]
-    assert ahead == pytest.approx(6, abs=1)
+RETURN = """async ([changes, steps]) => {
+  const { live } = document.querySelector("[data-lab]");
+  await live.setUp("collapse");
+  Object.assign(live.state, changes);
+  await live.reset();
+  const run = live.run(), { decoder } = run.model, next = window.live.random(9);
+  while (run.model.steps < 400) run.step();
+  const draw = () => [0, 0].map(() => window.live.normal(next));
+  let h = Array.from({ length: 1000 }, draw); // then the hidden units, if they are ReLU
+  for (const { n_in, n_out, weight, bias } of decoder.slice(0, -1)) {
+    h = h.map(x => Array.from({ length: n_out }, (_, o) => (
+      Math.max(0, x.reduce((sum, v, j) => sum + v * weight[o * n_in + j], bias[o])))));
+  }
+  const zero = h[0].filter((_, o) => h.every(row => row[o] === 0)).length;
+  live.set({ beta: 1 });
+  while (run.model.steps < 400 + steps) run.step();
+  run.measure();
+  return { ...live.numbers(), zero };
+}"""
+
+
+def test_what_has_died_comes_back_unless_its_units_have(lab):
+    steps = SAYS("# steps after the return to $\\beta = 1$ both")
+    found = lab.page.evaluate(RETURN, [{}, steps])
+    assert n_used(found) == 2
+    assert found["held_out_elbo"] == says("ELBO stands at #, where", 0.4)
+    relu = lab.page.evaluate(RETURN, [{"activation": "relu"}, steps])
+    zero, last = SAYS("# of the decoder's # last units")
+    assert last == 64 and relu["zero"] == pytest.approx(zero, abs=3)
+    assert SAYS("the same # steps both") == steps
+    assert n_used(relu) == 0
 
 
 def test_cheap_divergence_spreads_the_plane(learn):
-    cheap, usual = learn("spread", 2000), learn("fill", 4000)
-    spread = [np.std(np.reshape(found["mu"], (-1, 2))) for found in (cheap, usual)]
-    assert spread[0] > 2 * spread[1]
-    assert sum(cheap["kl"]) == pytest.approx(13.5, abs=1.5)
+    cheap, usual = learn("spread", 2000), learn(*USUAL)
+    assert width(cheap) / width(usual) == says("spreads to # times its width", 0.3)
+    nats, before = SAYS("about # nats where it was #,")
+    assert sum(cheap["kl"]) == pytest.approx(nats, abs=1.5)
+    assert sum(usual["kl"]) == pytest.approx(before, abs=0.3)
     gained = cheap["log_p_x_given_z"] - usual["log_p_x_given_z"]
     lost = usual["held_out_elbo"] - cheap["held_out_elbo"]
-    assert 0 < gained < 2 and 6.5 < lost < 10
+    assert gained == says("gains # nats", 0.4)
+    assert lost == says("ELBO loses # nats", 1.5)
 
 
 def test_warm_up_keeps_alive_what_dies_without_it(learn):
-    warm, cold = learn("warm-up", 3000), learn("collapse", 600, beta=4)
-    assert sum(warm["kl"]) == pytest.approx(1, abs=0.4)
-    assert sum(cold["kl"]) < 0.01
-    assert warm["held_out_elbo"] == pytest.approx(-47, abs=0.7)
-    assert cold["held_out_elbo"] == pytest.approx(-51, abs=0.7)
+    assert SAYS("Train to step #; then set *warm-up* to 0") == 3000
+    warm, cold = learn("warm-up", 3000), learn("warm-up", 3000, warmup=0)
+    assert n_used(warm) == 2 and n_used(cold) == 1
+    assert sum(warm["kl"]) == says("With # nats for both", 0.2)
+    assert warm["held_out_elbo"] == says("ELBO stands at #;", 0.4)
+    assert cold["held_out_elbo"] == says("it stands at #, with", 0.4)
 
 
 def test_gap_on_the_ring_falls_and_does_not_close(learn):
-    early, late = learn("ring", 500, 8000)
-    assert early["gap"] > 2
+    first, last = SAYS("from step # to # the gap falls")
+    wide, narrow = SAYS("gap falls from # nats to # nats")
+    early, late = learn("ring", first, last)
+    assert early["gap"] == pytest.approx(wide, abs=0.3)
+    assert late["gap"] == pytest.approx(narrow, abs=0.15)
     assert 0.05 < late["gap"] < 0.5
     assert early["log_p"] > early["held_out_elbo"]
 
@@ -193,19 +261,25 @@ def test_gap_that_is_left_is_mostly_where_the_ends_meet(lab, learn):
 
 
 def test_mistake_shows_in_nats_and_not_in_pictures(learn):
-    usual, wrong = learn("fill", 4000), learn("mistake", 2000)
+    usual, wrong = learn(*USUAL), learn("mistake", 2000)
     assert wrong["vote"] > usual["vote"] - 0.1
-    assert sum(wrong["kl"]) == pytest.approx(9, abs=1)
-    assert wrong["held_out_elbo"] < usual["held_out_elbo"] - 3
+    nats, worth = SAYS("The bars do: # nats where # are")
+    assert sum(wrong["kl"]) == pytest.approx(nats, abs=0.8)
+    assert sum(usual["kl"]) == pytest.approx(worth, abs=0.3)
+    lost = usual["held_out_elbo"] - wrong["held_out_elbo"]
+    assert lost == says("ELBO is # nats lower", 1)
     forgotten = learn("mistake", 500, mistake="kl-forgotten")
     assert forgotten["held_out_elbo"] < wrong["held_out_elbo"] - 10
     variance = learn("mistake", 2000, mistake="std-for-variance")
-    assert variance["held_out_elbo"] < usual["held_out_elbo"] - 3
+    lost = usual["held_out_elbo"] - variance["held_out_elbo"]
+    assert lost == says("costs # nats by another", 0.5)
+    ratio = 100 * width(variance) / width(usual)
+    assert ratio == says("draw together, to # % of", 5)
 
 
 def test_lab_and_library_end_within_a_nat(learn):
     images, held_out = (live_lab.digits(part).images for part in live_lab.PARTS)
-    config = VAEConfig(2, (64, 32), "relu", n_pixels=196, shape=(1, 14, 14))
+    config = VAEConfig(2, (64, 32), "silu", n_pixels=196, shape=(1, 14, 14))
     for seed in (1, 2, 3):
         set_seed(seed)
         model = VAE.from_data(config, images)
@@ -333,14 +407,51 @@ def test_address_follows_the_setting_and_brings_it_back(open_page):
     assert bad.problems == []
 
 
-def test_each_experiments_button_sets_the_lab_up(lab):
+def test_each_experiment_has_its_box(lab):
     names = lab.page.evaluate("live.load('lab-experiments')")
-    assert len(names) == 7
-    for name, setting in names.items():
-        lab.page.locator(f"[data-action=set-{name}]").click()
-        wait_until(lab.page, "() => document.activeElement.dataset.action === 'run'")
-        assert lab.state.items() >= setting.items()
-        assert state_of(lab)["steps"] == 0
+    assert set(names) == set(EXPERIMENTS) and len(names) == 7
+
+
+def click(page, action: str) -> None:
+    page.locator(f"[data-action={action}]").click()
+
+
+FOCUSED = "document.activeElement?.dataset.action"
+
+
+def tab_to_and_enter(page, action: str) -> None:
+    """Go there by Tab from where the reader is, and press Enter."""
+    for _ in range(200):
+        page.keyboard.press("Tab")
+        if page.evaluate(FOCUSED) == action:
+            return page.keyboard.press("Enter")
+    raise AssertionError(f"Tab does not lead to {action}")
+
+
+@pytest.mark.parametrize("go", [click, tab_to_and_enter])
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_each_experiment_is_driven_by_pointer_and_by_keyboard(lab, name, go):
+    page = lab.page
+    setting = page.evaluate(
+        "name => live.load('lab-experiments').then(of => of[name])", name
+    )
+    lab.body.evaluate("host => host.live.setUp('fill')")
+    lab.body.locator("[data-action=run]").focus()
+    go(page, f"set-{name}")
+    wait_until(page, f"() => {FOCUSED} === 'run'")
+    assert state_of(lab)["steps"] == 0 and not state_of(lab)["running"]
+    query = parse_qs(urlsplit(page.url).query)
+    assert query == {key: [str(value)] for key, value in setting.items()}
+    assert lab.state.items() >= setting.items()
+    if go is click:
+        click(page, "run")
+    else:
+        page.keyboard.press("Enter")  # the set-up has left the reader on the button
+    wait_until(page, f"() => {STATE}.running && {STATE}.steps > 0")
+    go(page, "pause")
+    paused = state_of(lab)
+    assert not paused["running"] and paused["fault"] == ""
+    assert (paused["gap"] is not None) == (name == "ring")
 
 
 def test_reader_draws_points_of_their_own(open_page):
@@ -417,6 +528,16 @@ def test_drawing_everything_leaves_more_than_a_third_of_the_steps(open_page):
 
 
 @pytest.mark.long
+def test_classes_are_apart_after_fifteen_seconds_at_a_hundred_steps(open_page):
+    figure = moving(open_page)
+    press(figure, "run")
+    wait_until(figure.page, f"() => {STATE}.steps >= 1500", seconds=90)
+    press(figure, "pause")
+    assert figure.numbers["vote"] > 0.6
+    assert figure.problems == []
+
+
+@pytest.mark.long
 def test_slow_processor_still_answers(open_page):
     figure = moving(open_page)
     session = figure.page.context.new_cdp_session(figure.page)
@@ -438,9 +559,8 @@ def test_still_pictures_are_there_without_scripts(browser):
 
 
 def test_page_says_the_steps_of_its_pictures():
-    text = (ROOT / "book" / "lab.md").read_text("utf-8")
     for name, steps in lab_pictures.PICTURES.items():
-        caption = text.partition(f"_static/lab-{name}.png")[2].partition("```")[0]
+        caption = TEXT.partition(f"_static/lab-{name}.png")[2].partition("```")[0]
         assert f"{steps:,} steps" in caption
 
 
