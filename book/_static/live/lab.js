@@ -152,15 +152,16 @@ live.register("lab", async host => {
     say(run.fault || text[0].toUpperCase() + text.slice(1));
   }
 
-  // The loop: each frame does one job in turn, and learns in what time that leaves of it; on a slow machine for some milliseconds
+  // The loop: each frame does one job in turn, and learns in what time that leaves of it; on a slow machine about as long
 
   const calm = matchMedia("(prefers-reduced-motion: reduce)"); // then the pictures move at the reader's word alone
-  const FRAME = 15, LEAST = 8, costs = {}; // milliseconds; costs: what each job took the last time
+  const FRAME = 15, LEAST = 8, MOST = 24, costs = {}; // milliseconds; costs: what each job took the last time
   let turn = 0, told = 0, renewed = 0, before = 0;
   function frame(now) {
     if (!running) return;
     const there = calm.matches ? [] : visible(), place = turn++ % (2 * there.length || 1);
-    const job = place % 2 === 0 ? "slice" : there[(place - 1) / 2], until = Math.max(LEAST, FRAME - (costs[job] ?? FRAME));
+    const job = place % 2 === 0 ? "slice" : there[(place - 1) / 2];
+    const cost = costs[job] ?? FRAME / 2, until = Math.max(LEAST, FRAME - cost, Math.min(MOST, cost));
     const start = performance.now();
     let end = start, took;
     do { // as long as one more step would fit
