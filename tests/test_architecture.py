@@ -42,9 +42,14 @@ IMPORTS = {
     "image_folders": {"data", "domains", "files", "image_arrays"},
     "likelihoods": {"data", "distributions"},
     "networks": set(),
-    "priors": {"distributions"},
+    "flows": {"domains"},
+    "priors": {"distributions", "domains", "flows"},
+    "posteriors": {"flows"},
     "writers": {"distributions", "tokens"},
-    "configs": {"data", "domains", "likelihoods", "networks", "priors", "writers"},
+    "configs": {
+        *("data", "domains", "likelihoods", "networks", "posteriors", "priors"),
+        "writers",
+    },
     "data_sets": {
         *("animals", "arguments", "configs", "data", "domains", "image_arrays"),
         *("image_folders", "molecules"),
@@ -53,7 +58,7 @@ IMPORTS = {
     "latent": {"configs", "domains"},
     "models": {
         *("configs", "distributions", "domains", "latent", "likelihoods", "networks"),
-        "priors",
+        *("posteriors", "priors"),
     },
     "autoencoder": {"domains", "models"},
     "sequences": {
@@ -71,7 +76,7 @@ IMPORTS = {
         *("distributed", "domains", "flat_adam", "latent", "models", "networks"),
         *("priors", "recipes"),
     },
-    "estimators": {"latent", "objectives", "steps"},
+    "estimators": {"domains", "latent", "objectives", "steps"},
     "training": {
         *("by_hand", "compiled", "distributed", "domains", "doors", "estimators"),
         *("evaluation", "guards", "latent", "recipes", "steps", "threads"),
@@ -100,7 +105,7 @@ IMPORTS = {
     "tiles": {"domains"},
     "drawable": {"domains"},
     "plots": {"data", "domains", "drawable", "style", "tiles"},
-    "export": {"files", "guards", "latent", "models"},
+    "export": {"files", "guards", "latent", "models", "priors"},
     "exchange": {
         *("checkpoints", "configs", "domains", "export", "files", "kinds", "models"),
         "priors",

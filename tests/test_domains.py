@@ -291,6 +291,10 @@ TABLE = {
             "shape": [3, (28, 28), (1, 2, 3), (0, 1, 1), "1,28,28", (1.0, 28, 28)],
             "prior": NO_NAME,
             "n_components": [*WHOLE, 2],
+            "posterior": NO_NAME,
+            "n_flows": [*WHOLE, 3],
+            "n_couplings": [*WHOLE, 5],
+            "flow_dim": [*WHOLE, 8],
         },
     ),
     "configs.SequenceConfig": (

@@ -44,7 +44,7 @@ class Laplace(Likelihood):
 class Wide(Prior):
     """N(m, I) with a learned mean."""
 
-    def __init__(self, config):
+    def __init__(self, config, encode):
         super().__init__()
         self.mean = nn.Parameter(torch.zeros(config.latent_dim))
 

@@ -59,8 +59,8 @@ class StepByHand:
     """A step with the arguments and the results of ``take_step``, for one model.
 
     Raises ValueError if several processes train or autocast is on, or unless the model
-    is a VAE of linear layers, all of them trained, with the prior "standard" and
-    nothing learned in its likelihood.
+    is a VAE of linear layers, all of them trained, with the prior "standard", the
+    posterior "gaussian" and nothing learned in its likelihood.
     """
 
     def __init__(
@@ -74,6 +74,8 @@ class StepByHand:
         for part in (*model.encoder, *model.decoder, model.prior):
             fits = isinstance(part, known | StandardNormal)
             require(fits, expected, type(part).__name__)
+        gaussian = "the posterior 'gaussian' for step='by hand'"
+        require(model.q_is_gaussian, gaussian, model.config.posterior)
         layers = "weights of linear layers for step='by hand', all of them trained"
         for name, weight in model.named_parameters():
             fits = weight.requires_grad and not name.startswith("likelihood.")

@@ -8,6 +8,7 @@ from vae_lib.data import SHAPE
 from vae_lib.domains import number, one_of, require, switch, whole, whole_numbers
 from vae_lib.likelihoods import LIKELIHOODS
 from vae_lib.networks import ACTIVATIONS, NETWORKS
+from vae_lib.posteriors import POSTERIORS
 from vae_lib.priors import PRIORS
 from vae_lib.writers import DECODERS
 
@@ -16,7 +17,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "likelihood": LIKELIHOODS,
     "network": NETWORKS,
     "prior": PRIORS,
+    "posterior": POSTERIORS,
 }
+MOST_LAYERS = 100  # of a flow
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,13 @@ class VAEConfig:
         network: "mlp", or "conv" for convolutions.
         shape: channels, height and width (C, H, W) of a picture. "conv" needs it, and
             whoever is to draw the picture, unless it is one of MNIST's.
-        prior: p(z): "standard" for N(0, I), or "mixture" for a learned one.
-        n_components: of the "mixture" prior, M.
+        prior: p(z): "standard" for N(0, I); learned are a "mixture" of Gaussians, one
+            of codes of learned images, "vamp", and a "flow", for 2 dimensions or more.
+        n_components: of the "mixture" prior and of "vamp", M.
+        posterior: q(z|x): "gaussian", or a flow behind it, "planar" or "iaf".
+        n_flows: layers of a flow as posterior, at most 100.
+        n_couplings: layers of the "flow" prior, at most 100.
+        flow_dim: width of the hidden layer in each of such layers.
 
     Numbers of numpy and torch become Python's own. Raises ValueError if a value is out
     of range, a name unknown, or something is asked of a part that has none.
@@ -54,6 +62,10 @@ class VAEConfig:
     shape: tuple[int, int, int] | None = None
     prior: str = "standard"
     n_components: int = 1
+    posterior: str = "gaussian"
+    n_flows: int = 2
+    n_couplings: int = 4
+    flow_dim: int = 64
 
     def __post_init__(self) -> None:
         sound = {
@@ -67,6 +79,12 @@ class VAEConfig:
             "network": one_of("network", self.network, NETWORKS),
             "prior": one_of("prior", self.prior, PRIORS),
             "n_components": whole("n_components", self.n_components),
+            "posterior": one_of("posterior", self.posterior, POSTERIORS),
+            "n_flows": whole("n_flows", self.n_flows, below=MOST_LAYERS + 1),
+            "n_couplings": whole(
+                "n_couplings", self.n_couplings, below=MOST_LAYERS + 1
+            ),
+            "flow_dim": whole("flow_dim", self.flow_dim),
         }
         if self.shape is not None:
             sound["shape"] = whole_numbers("shape", self.shape)
@@ -91,12 +109,16 @@ class VAEConfig:
     def _check_options(self) -> None:
         """Raise ValueError if a field is set that the named parts do not read."""
         for field in fields(self):
+            expected, named, read = [], [], False
             for part, table in PARTS.items():
                 readers = [name for name in table if field.name in table[name].options]
-                name, value = getattr(self, part), getattr(self, field.name)
-                read = not readers or name in readers or value == field.default
-                expected = f"{part} {' or '.join(map(repr, readers))} for {field.name}"
-                require(read, expected, name)
+                if readers:
+                    expected.append(f"{part} {' or '.join(map(repr, readers))}")
+                    named.append(getattr(self, part))
+                    read = read or named[-1] in readers
+            free = not named or getattr(self, field.name) == field.default
+            got = named[0] if len(named) == 1 else named
+            require(read or free, f"{' or '.join(expected)} for {field.name}", got)
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,13 @@ def check_evidence(model: LatentVariableModel) -> None:
     require(model.draws_z, "a model with a prior, and so with a log p(x)", kind)
 
 
+def check_gaussian(model: LatentVariableModel, why: str) -> None:
+    """Raise ValueError unless q(z|x) is the Gaussian of the encoder's mu and logvar."""
+    if not model.q_is_gaussian:
+        got = model.config.posterior
+        raise ValueError(f"expected the posterior 'gaussian' for {why}, got {got!r}")
+
+
 def check_trainable(model: LatentVariableModel, recipe: Recipe) -> None:
     """Raise ValueError unless this recipe can train this model, all of it in use."""
     check_model(model)
@@ -82,6 +89,10 @@ def check_trainable(model: LatentVariableModel, recipe: Recipe) -> None:
     prior = getattr(model, "prior", None)
     closed = recipe.free_bits == 0 or isinstance(prior, StandardNormal)
     require(closed, "the prior 'standard' for free bits", type(prior).__name__)
+    if recipe.free_bits > 0:
+        check_gaussian(model, "free bits")
+    if recipe.gradient == "path":
+        check_gaussian(model, "the gradient 'path'")
     parameters = list(model.parameters())
     free = any(parameter.requires_grad for parameter in parameters)
     require(free, "a model with parameters that are trained", "all of them frozen")

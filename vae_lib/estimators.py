@@ -5,6 +5,7 @@ What ``take_step`` asks of a model it asks of this one, and stays the step of th
 
 from torch import Tensor, nn
 
+from vae_lib.domains import require
 from vae_lib.latent import VAEOutput
 from vae_lib.objectives import doubly_reparameterized, without_score
 from vae_lib.steps import take_step
@@ -16,7 +17,8 @@ class AlongThePath(nn.Module):
     The importance weights are those of ``doubly_reparameterized``. The KL divergence
     keeps its value, exact where the prior has it so, and has the gradient of its
     estimate by ``without_score``, by which the noise of both terms of the ELBO cancels
-    where q is the posterior.
+    where q is the posterior. Raises ValueError if q is the end of a flow, whose score
+    is another one.
 
     Book: eq-path-gradient, eq-doubly-reparameterized.
     """
@@ -24,6 +26,8 @@ class AlongThePath(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+        gaussian = getattr(model, "q_is_gaussian", True)  # one in a wrapper was checked
+        require(gaussian, "a Gaussian q(z|x) for the gradient along the path", "a flow")
 
     def forward(
         self, x: Tensor, y: Tensor | None = None, *, eps: Tensor, weights: bool = False

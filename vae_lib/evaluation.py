@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from vae_lib.domains import check_generator, number, require, whole
-from vae_lib.doors import check_evidence, check_given, check_judged
+from vae_lib.doors import check_evidence, check_gaussian, check_given, check_judged
 from vae_lib.latent import LatentVariableModel
 from vae_lib.likelihoods import Bernoulli
 from vae_lib.models import VAE
@@ -125,7 +125,7 @@ def log_likelihood_by_quadrature(
 
     The evidence is an integral over the plane. It is summed on a square grid, which for
     smooth integrands that vanish at the rim is accurate as soon as the nodes are closer
-    than the posterior's width. The encoder plays no part.
+    than the posterior's width. q plays no part. A learned prior may reach farther.
 
     Args:
         model: a VAE, not an auto-encoder, with latent_dim 2 and the "bernoulli"
@@ -170,14 +170,14 @@ def active_units(
     """Number of latent dimensions that are used, over images (N, D) with N >= 2.
 
     A dimension is active if the variance over the data of its posterior mean exceeds
-    the threshold >= 0. Raises ValueError if the images are bad or fewer than two.
+    the threshold >= 0. Raises ValueError if q is a flow, or images are bad or but one.
     Book: eq-active-units. Source: Burda, Grosse & Salakhutdinov (2016).
     """
     check_judged(model)
+    check_gaussian(model, "active units, which are counted at its means")
     check_given(model, images)
     threshold = number("threshold", threshold, least=0)
-    if len(images) < 2:
-        raise ValueError(f"expected at least 2 images, got {len(images)}")
+    require(len(images) > 1, "at least 2 images", len(images))
     batches = images.to(model.input_mean.device).split(1000)
     mu = torch.cat([model.encode(x)[0] for x in batches])  # (N, J)
     return int((mu.var(0) > threshold).sum())

@@ -9,8 +9,8 @@ The file holds one object::
     decoder      another one, of the same latent_dim, n_pixels, shape, activation and
                  likelihood, its layers as wide as the encoder's from last to first
 
-The prior is N(0, I). Other keys mean nothing. A file of ``.js`` is a script, as those
-of single networks are, and is for pages alone.
+The prior is N(0, I), and q(z|x) is Gaussian. Other keys mean nothing. A file of ``.js``
+is a script, as those of single networks are, and is for pages alone.
 """
 
 import base64
@@ -50,13 +50,16 @@ def export_model(model: VAE, path: str | Path, *, dtype: str = "float32") -> Non
 
     ``read_model`` makes the same VAE of it, up to the rounding of the weights to dtype,
     "float32" or "float16". Raises FileExistsError if there is a file already,
-    ValueError unless it is a VAE itself, of linear layers and the prior "standard", and
-    if ``read_model`` would refuse the file, OSError if it cannot be written.
+    ValueError unless it is a VAE itself, of linear layers, the prior "standard" and the
+    posterior "gaussian", and if ``read_model`` would refuse the file, OSError if it
+    cannot be written.
     """
     if type(model) is not VAE:
         raise ValueError(f"expected a VAE and no other class, got {described(model)}")
     standard = type(model.prior) is StandardNormal
     require(standard, "a VAE with the prior 'standard'", model.config.prior)
+    gaussian = "a VAE with the posterior 'gaussian'"
+    require(model.q_is_gaussian, gaussian, model.config.posterior)
     export.check_new(path, dtype)
     noise_std, learn_noise = model.config.noise_std, model.config.learn_noise
     if learn_noise:

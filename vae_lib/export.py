@@ -36,6 +36,7 @@ from vae_lib.files import write_atomically
 from vae_lib.guards import require
 from vae_lib.latent import LatentVariableModel
 from vae_lib.models import ACTIVATIONS, LOGVAR_BOUND, VAE
+from vae_lib.priors import StandardNormal
 
 FORMAT = "vae_lib network 2"
 PARTS, DTYPES = ("decoder", "encoder"), ("float32", "float16")
@@ -53,12 +54,17 @@ def export_network(
     With it a reader computes ``model.mean_image`` of any z or ``model.encode`` of any
     x, up to the rounding of the weights. Raises FileExistsError if there is a file
     already, ValueError if part or dtype is unknown or a weight is too large for the
-    dtype, OSError if the file cannot be written.
+    dtype, and of what would be read amiss: a decoder whose prior is not N(0, I), from
+    which a page draws, or an encoder before a flow; OSError if it cannot be written.
     """
     if not isinstance(model, VAE):
         got = type(model).__name__
         raise ValueError(f"expected a VAE of images, which a page can read, got {got}")
     require(part in PARTS, f"part in {PARTS}", part)
+    standard = part == "encoder" or type(model.prior) is StandardNormal
+    require(standard, "the prior 'standard' of a decoder", model.config.prior)
+    gaussian = part == "decoder" or model.q_is_gaussian
+    require(gaussian, "the posterior 'gaussian' of an encoder", model.config.posterior)
     check_new(path, dtype)
     write_new(path, json.dumps(describe_network(model, part, dtype)))
 

@@ -58,6 +58,11 @@ class LatentVariableModel(nn.Module):
         return self.config.latent_dim
 
     @property
+    def q_is_gaussian(self) -> bool:
+        """Whether q(z|x) is N(mu, diag(exp(logvar))), of what ``encode`` yields."""
+        return True
+
+    @property
     def is_told(self) -> bool:
         """Whether a run has to tell it something of each x; others may tell it none."""
         return self.n_labels > 0

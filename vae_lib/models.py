@@ -18,6 +18,7 @@ from vae_lib.domains import (
 from vae_lib.latent import LatentVariableModel, VAEOutput
 from vae_lib.likelihoods import LIKELIHOODS, Likelihood
 from vae_lib.networks import ACTIVATIONS, NETWORKS
+from vae_lib.posteriors import POSTERIORS, Posterior
 from vae_lib.priors import PRIORS, Prior
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "LOGVAR_BOUND",
     "LatentVariableModel",
     "NETWORKS",
+    "POSTERIORS",
     "PRIORS",
     "VAE",
     "VAEConfig",
@@ -36,7 +38,7 @@ LOGVAR_BOUND = 20.0  # exp(20) is far from overflow, exp(-20) from any useful va
 
 
 class VAE(LatentVariableModel):
-    """A VAE with a diagonal Gaussian q(z|x): networks, likelihood, prior by its config.
+    """A VAE whose networks, likelihood, prior and q(z|x) are named by its config.
 
     Its methods raise ValueError unless what comes is a tensor of floats of their shape,
     on the model's device and not of a longer type than the model's.
@@ -46,6 +48,7 @@ class VAE(LatentVariableModel):
 
     likelihood: Likelihood
     prior: Prior
+    posterior: Posterior
 
     def __init__(self, config: VAEConfig):
         super().__init__(config)
@@ -53,14 +56,21 @@ class VAE(LatentVariableModel):
         self.likelihood = LIKELIHOODS[config.likelihood](config)
         self.encoder = NETWORKS[config.network].encoder(config)
         self.decoder = NETWORKS[config.network].decoder(config)
-        self.prior = PRIORS[config.prior](config)
+        self.prior = PRIORS[config.prior](config, self.encode)
+        self.posterior = POSTERIORS[config.posterior](config)
+
+    @property
+    def q_is_gaussian(self) -> bool:
+        """Whether q(z|x) is what ``encode`` names, with no flow behind it."""
+        return self.posterior.is_gaussian
 
     @classmethod
     def from_data(cls, config: VAEConfig, images: Tensor) -> "VAE":
         """A VAE that need not learn the mean of images (N, D).
 
         Inputs are centred by the mean image, and the output bias starts where the
-        likelihood's mean is that image. Raises ValueError if the images are bad.
+        likelihood's mean is that image; so does the prior where it learns of images.
+        Raises ValueError if the images are bad.
         """
         cls.check_data(config, images)
         model = cls(config)
@@ -68,6 +78,7 @@ class VAE(LatentVariableModel):
         model.input_mean.copy_(mean)
         start = model.likelihood.start(mean, len(images))
         model.decoder[-1].get_parameter("bias").data.copy_(start)
+        model.prior.start(images.detach())
         return model
 
     @classmethod
@@ -79,6 +90,7 @@ class VAE(LatentVariableModel):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Parameters (mu, logvar) of q(z|x), each (B, J), from x of shape (B, D).
 
+        They are those of its first draw where the posterior is a flow behind it.
         logvar is bounded here, once, so that the KL, the sample and their gradients are
         finite whatever the last layer yields.
         """
@@ -121,16 +133,20 @@ class VAE(LatentVariableModel):
         check_switches(weights=weights)
         require(y is None, "no labels for a VAE", y)
         mu, logvar = self.encode(x)
-        z = reparameterize(
+        z0 = reparameterize(
             mu, logvar, n_samples=n_samples, eps=eps, generator=generator
         )
+        z, log_det = self.posterior(z0, mu, logvar)
         x_params = self.decode(z)
         log_p_x_given_z = self.log_p_x_given_z(x, x_params)
-        kl = self.prior.kl(mu, logvar, z)
+        kl = self.prior.kl(mu, logvar) if self.q_is_gaussian else None
         log_w = None
-        if weights:
-            log_q_z = gaussian_log_prob(z, mu, logvar)
-            log_w = log_p_x_given_z + self.prior.log_prob(z) - log_q_z
+        if weights or kl is None:
+            log_q_z = gaussian_log_prob(z0, mu, logvar) - log_det
+            log_p_z = self.prior.log_prob(z)
+            log_w = log_p_x_given_z + log_p_z - log_q_z if weights else None
+            if kl is None:  # its estimate at the draws
+                kl = (log_q_z - log_p_z).view(-1, len(mu)).mean(0)
         return VAEOutput(mu, logvar, z, x_params, log_p_x_given_z, kl, log_w)
 
     @torch.no_grad()

@@ -22,7 +22,7 @@ from vae_lib.arguments import (
 from vae_lib.checkpoints import PRETRAINED
 from vae_lib.data_sets import DATA_SETS, MNIST
 from vae_lib.export import DTYPES, PARTS
-from vae_lib.models import ACTIVATIONS, LIKELIHOODS, NETWORKS, PRIORS
+from vae_lib.models import ACTIVATIONS, LIKELIHOODS, NETWORKS, POSTERIORS, PRIORS
 from vae_lib.recipes import BITS, GRADIENTS, OBJECTIVES, SCHEDULES
 from vae_lib.writers import DECODERS
 
@@ -43,12 +43,7 @@ TRAIN = {
     "preset": (PRETRAINED, "NAME", GIVEN, f"network and recipe (default: {PRESETS})"),
     "resume": (bool, "", False, "go on with the run in RUN as it is; afresh if none"),
     "seed": (integer, "N", GIVEN, "same seed, same bits on one machine (default: 0)"),
-    "step": (
-        STEPS,
-        "NAME",
-        "autograd",
-        "how steps are computed; by-hand is fast on a CPU",
-    ),
+    "step": (STEPS, "NAME", "autograd", "how to compute steps; by-hand: fast on a CPU"),
     "json": (bool, "", False, "print the folder and the last epoch as JSON"),
 }
 NETWORK = {
@@ -59,8 +54,12 @@ NETWORK = {
     "noise_std": (float, "STD", GIVEN, "standard deviation of gaussian pixels"),
     "learn_noise": (yes_or_no, "yes|no", GIVEN, "train that deviation as well"),
     "network": (NETWORKS, "NAME", GIVEN, "linear layers, or convolutions"),
-    "prior": (PRIORS, "NAME", GIVEN, "p(z): N(0, I), or a learned mixture"),
-    "n_components": (integer, "M", GIVEN, "Gaussians of the mixture"),
+    "prior": (PRIORS, "NAME", GIVEN, "p(z): N(0, I), or a learned one"),
+    "n_components": (integer, "M", GIVEN, "Gaussians of a mixture, or images of vamp"),
+    "posterior": (POSTERIORS, "NAME", GIVEN, "q(z|x): a Gaussian, or a flow behind it"),
+    "n_flows": (integer, "N", GIVEN, "layers of that flow"),
+    "n_couplings": (integer, "N", GIVEN, "layers of a flow as prior"),
+    "flow_dim": (integer, "N", GIVEN, "width of the hidden layer in such a layer"),
     "hidden_dim": (integer, "N", GIVEN, "of strings: width of the layers"),
     "embedding_dim": (integer, "N", GIVEN, "of strings: numbers for a token"),
     "decoder": (DECODERS, "NAME", GIVEN, "of strings: what is known at a place"),

@@ -39,7 +39,7 @@ class SequenceVAE(LatentVariableModel):
         self.encoder = Encoder(config)
         self.decoder: Decoder = DECODERS[config.decoder](config)
         self.head = PropertyHead(config) if config.n_properties else None
-        self.prior: Prior = PRIORS["standard"](config)
+        self.prior: Prior = PRIORS["standard"](config, self.encode)
 
     @property
     def is_told(self) -> bool:
@@ -112,7 +112,7 @@ class SequenceVAE(LatentVariableModel):
         log_p_x_given_z = categorical_log_prob(x, x_logits)
         if y is not None:
             log_p_x_given_z = log_p_x_given_z + self.head.log_prob(y, z)
-        kl = self.prior.kl(mu, logvar, z)
+        kl = self.prior.kl(mu, logvar)
         log_w = None
         if weights:
             log_q_z = gaussian_log_prob(z, mu, logvar)

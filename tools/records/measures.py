@@ -12,8 +12,11 @@ from tools.book import BUILD
 from vae_lib import recipes
 from vae_lib.checkpoints import load, write_atomically
 from vae_lib.data import binarize, load_mnist
+from vae_lib.domains import require
+from vae_lib.doors import check_gaussian
 from vae_lib.evaluation import active_units, evaluate_elbo
 from vae_lib.models import VAE, VAEConfig
+from vae_lib.priors import StandardNormal
 from vae_lib.recipes import Recipe
 from vae_lib.records import FOLDER
 from vae_lib.runs import MODEL, train_run
@@ -74,7 +77,15 @@ def judge(model: VAE) -> dict:
 
 @torch.no_grad()
 def kl_per_dimension(model: VAE, images: Tensor) -> list[float]:
-    """What each dimension costs, in nats, averaged over the images."""
+    """What each dimension costs, in nats, averaged over the images.
+
+    Raises ValueError unless q is the encoder's Gaussian and the prior N(0, I).
+    """
+    check_gaussian(model, "the KL of each dimension")
+    standard = isinstance(model.prior, StandardNormal)
+    require(
+        standard, "the prior 'standard' for the KL of each dimension", type(model.prior)
+    )
     mu, logvar = model.encode(images)
     kl = 0.5 * (mu.square() + torch.expm1(logvar) - logvar).mean(0)  # (J,)
     return [round(x, 5) for x in kl.tolist()]
