@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,10 @@ from vae_lib.steps import take_step
 pytestmark = pytest.mark.long
 
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(8,), n_pixels=6)
+RICH = {
+    "vamp": replace(CONFIG, prior="vamp", n_components=3, posterior="planar"),
+    "flow": replace(CONFIG, prior="flow", posterior="iaf"),
+}
 RECIPE = Recipe(3, 16, 1e-2, "cosine", binarization="sample", clip_norm=1.0)
 SEEN = {"device": "cpu", "progress": False}
 
@@ -27,12 +32,12 @@ def images() -> torch.Tensor:
     return torch.rand(53, 6, generator=torch.Generator().manual_seed(0))
 
 
-def gradient(objective: str) -> torch.Tensor:
+def gradient(objective: str, config: VAEConfig = CONFIG) -> torch.Tensor:
     """Of a batch of seven, which two processes cannot share evenly."""
     from vae_lib.distributed import connect, n_processes
 
     torch.manual_seed(1)
-    model = VAE(CONFIG).double()
+    model = VAE(config).double()
     before = torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
     x, eps = images()[:7].double(), torch.randn(3, 7, 2).double()
     step = {"n_images": 7 / n_processes(), "objective": objective}
@@ -56,7 +61,7 @@ def work(folder: Path) -> None:
 
     def end_in_the_second_epoch(self, x, calls=[]):  # noqa: B006
         calls.append(x)
-        if len(calls) == 9:  # two gradients, four steps an epoch
+        if len(calls) == 12:  # four gradients, one of two calls, four steps an epoch
             (folder / "dies").unlink()
             os._exit(1)
         return encode(self, x)
@@ -68,6 +73,8 @@ def work(folder: Path) -> None:
         with process_group():
             for objective in ("elbo", "iwae"):
                 torch.save(gradient(objective), folder / f"{objective}-{runs.rank()}")
+            for name, config in RICH.items():
+                torch.save(gradient("iwae", config), folder / f"{name}-{runs.rank()}")
         train_run(folder, images(), CONFIG, RECIPE, resume=True, **SEEN)
     except ConnectionError as error:
         last_words.write_text(str(error))
@@ -96,6 +103,14 @@ def test_two_processes_have_the_gradient_of_one(two, objective):
     for rank in (0, 1):
         found = torch.load(two / f"{objective}-{rank}", weights_only=True)
         assert_close(found, gradient(objective), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", RICH)
+def test_they_have_it_for_learned_priors_and_flows_too(two, name):
+    for rank in (0, 1):
+        found = torch.load(two / f"{name}-{rank}", weights_only=True)
+        expected = gradient("iwae", RICH[name])
+        assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_two_processes_train_the_model_of_one(two, tmp_path):

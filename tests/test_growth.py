@@ -22,6 +22,7 @@ from vae_lib.latent import LatentVariableModel, VAEOutput
 from vae_lib.likelihoods import LIKELIHOODS, Likelihood
 from vae_lib.models import VAE
 from vae_lib.networks import NETWORKS, Network, Shift
+from vae_lib.posteriors import POSTERIORS, Posterior
 from vae_lib.priors import PRIORS, Prior
 from vae_lib.recipes import Recipe
 from vae_lib.runs import train_run
@@ -53,6 +54,17 @@ class Wide(Prior):
 
     def sample(self, n, generator=None):
         return self.mean.detach() + torch.randn(n, len(self.mean), generator=generator)
+
+
+class Stretched(Posterior):
+    """z0 with each dimension scaled by a learned number."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(config.latent_dim))
+
+    def forward(self, z0, mu, logvar):
+        return z0 * self.log_scale.exp(), self.log_scale.sum().expand(z0.shape[:-1])
 
 
 @dataclass(frozen=True)
@@ -123,6 +135,7 @@ AFFINE = Network(
 NEW = {
     "likelihood": (LIKELIHOODS, "laplace", Laplace),
     "prior": (PRIORS, "wide", Wide),
+    "posterior": (POSTERIORS, "stretched", Stretched),
     "network": (NETWORKS, "affine", AFFINE),
 }
 

@@ -76,11 +76,20 @@ def test_a_preset_is_a_network_and_a_recipe(name, run, tmp_path):
     assert model.record["data"].get("start") == start
 
 
-@pytest.mark.parametrize("goal", [{"beta": 0.5}, {"objective": "iwae"}], ids=str)
-def test_each_option_reaches_the_network_or_the_recipe(goal, run, tmp_path):
+FLOWS = {"prior": "flow", "n_couplings": 3, "flow_dim": 5}
+FLOWS |= {"posterior": "iaf", "n_flows": 1}
+PARTS = {
+    "beta": ({"beta": 0.5}, {"prior": "mixture", "n_components": 4}),
+    "iwae": ({"objective": "iwae"}, {"prior": "vamp", "n_components": 4}),
+    "flows": ({"beta": 2.0}, FLOWS),
+}
+
+
+@pytest.mark.parametrize(("goal", "parts"), PARTS.values(), ids=PARTS)
+def test_each_option_reaches_the_network_or_the_recipe(goal, parts, run, tmp_path):
     network = {"latent_dim": 3, "hidden_dims": (6, 5), "activation": "softplus"}
     network |= {"likelihood": "gaussian", "noise_std": 0.25, "learn_noise": True}
-    network |= {"network": "conv", "prior": "mixture", "n_components": 4}
+    network |= {"network": "conv"} | parts
     recipe = {"epochs": 1, "batch_size": 60_001, "lr": 0.002, "schedule": "constant"}
     recipe |= {"warmup": 0.25, "n_samples": 3, "binarization": "sample"}
     recipe |= {"clip_norm": None} | goal
