@@ -72,6 +72,7 @@ PARTS = {  # no doors: train puts them together, of what it has checked
     *("sequences.SequenceVAE.x_dtype", "sequences.SequenceVAE.is_told"),
     "data_sets.DataSet.examples_for",
     *("data_sets.describe", "data_sets.kinds_in_words", "configs.VAEConfig.picture"),
+    "models.VAE.q_is_gaussian",
     *("autoencoder.AutoEncoder",),  # its constructor is that of VAE
 }
 HANDED_ON = {"model", "optimizer", "epoch", "step", "stop"}

@@ -47,7 +47,8 @@ def plan(
         check_text(source=source)
         data["source"] = source
     if start is not None:
-        require(start.config == config, f"a start like {config}", start.config)
+        check_same(asdict(config), asdict(start.config), "start")
+        require(start.config == config, "a start of the run's kind", start.config)
         data["start"] = saved_as(start)
     made_by = {"config": asdict(config), "data": data, "seed": seed, "began": 0}
     return as_json(made_by | {"recipe": asdict(savable(recipe))})
@@ -155,12 +156,14 @@ def told(model: LatentVariableModel, images: Tensor, labels: Tensor | None) -> d
     return {} if labels is None else {"labels": sha256_of(labels)}
 
 
-def check_same(asked: dict, own: dict) -> None:
+def check_same(asked: dict, own: dict, whose: str = "run") -> None:
     """Raise ValueError with both sides where what is asked is not the run's own."""
     for key, want in asked.items():
         if want != (got := own.get(key)):
             want, got = described(want), described(got)
-            raise ValueError(f"expected a run with {key} = {want}, got {key} = {got}")
+            raise ValueError(
+                f"expected a {whose} with {key} = {want}, got {key} = {got}"
+            )
 
 
 def as_json(value: dict) -> dict:
