@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch.func import jacrev
 from torch.testing import assert_close
 
 from vae_lib import compiled
@@ -167,6 +168,15 @@ def test_a_flow_begins_as_the_gaussian_before_it(name):
     model.zero_grad()
     elbo(found.log_p_x_given_z, found.kl).mean().backward()
     assert all(layer.grad is not None for layer in model.parameters())
+
+
+@EACH_FLOW
+def test_layers_hear_of_mean_and_spread_and_mix_the_dimensions(name):
+    model, x = odd(name), images(1)
+    q = model.encode(x)
+    z0 = torch.randn(1, 2).double()
+    parts = jacrev(lambda *at: model.posterior(*at)[0], argnums=(0, 1, 2))(z0, *q)
+    assert all(part.shape == (1, 2, 1, 2) and part.all() for part in parts)
 
 
 def test_a_flow_learns_what_the_gaussian_cannot():

@@ -136,6 +136,17 @@ def test_a_mixture_in_many_dimensions_is_that_of_torch():
     assert_close(rounded.double(), exact, rtol=0, atol=2e-3)
 
 
+def test_a_flow_moves_every_dimension_by_each_other():
+    prior = odd("flow").prior
+
+    def through(z: Tensor) -> Tensor:
+        for layer in prior.layers:
+            z, _ = layer(z)
+        return z
+
+    assert torch.func.jacrev(through)(torch.randn(2).double()).all()
+
+
 def test_every_pixel_of_every_pseudo_input_is_learned():
     """Also far outside of what pixels start as: nothing is cut off."""
     model = odd("vamp")

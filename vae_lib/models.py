@@ -69,8 +69,8 @@ class VAE(LatentVariableModel):
         """A VAE that need not learn the mean of images (N, D).
 
         Inputs are centred by the mean image, and the output bias starts where the
-        likelihood's mean is that image; so does the prior where it learns of images.
-        Raises ValueError if the images are bad.
+        likelihood's mean is that image; a prior that reads images starts at some of
+        these. Raises ValueError if the images are bad.
         """
         cls.check_data(config, images)
         model = cls(config)
