@@ -1,9 +1,9 @@
 """Invertible maps of codes whose log determinant is cheap: the layers of flows.
 
-Each takes z (..., J) to out (..., J) and tells log |det(d out / d z)| beside it, (...),
-in nats: what the log density loses on the way. Those that are told a context (..., C)
-are another map for each x. Coupling and autoregressive layers start as the identity,
-for their last weights are zero; so does a planar one, by its first bias.
+Each takes z (..., J) to out (..., J) and tells ``log |det(d out / d z)|`` beside it,
+(...), in nats: what the log density loses on the way. Those that are told a context
+(..., C) are another map for each x. Coupling and autoregressive layers start as the
+identity, for their last weights are zero; so does a planar one, by its first bias.
 """
 
 import math
@@ -83,8 +83,8 @@ class Planar(nn.Module):
 
     u, w and b are another triple for each context, by a small network. The layer is
     invertible where w'u > -1, and for that u has its part along w replaced: w'u becomes
-    m(w'u) with m(a) = -1 + log(1 + exp(a)), and u grows by (m(w'u) - w'u) w / |w|^2.
-    (Divided by |w| alone, as in much published code, the condition would not hold.)
+    m(w'u), m(a) = -1 + log(1 + exp(a)), and u grows by ``(m(w'u) - w'u) w / |w|^2``.
+    (Divided by ``|w|`` alone, as in much published code, the condition may not hold.)
 
     Args:
         dim: J.
@@ -99,9 +99,7 @@ class Planar(nn.Module):
         self.sizes = [dim, dim, 1]
         last = zeroed(nn.Linear(width, 2 * dim + 1))
         w = nn.functional.normalize(torch.randn(dim), dim=0)
-        with (
-            torch.no_grad()
-        ):  # w'u is where m is zero: no push along w, and none across
+        with torch.no_grad():  # w'u is where m is zero: no push along w, none across
             last.bias[:dim] = math.log(math.expm1(1 - MARGIN)) * w
             last.bias[dim : 2 * dim] = w
         self.network = nn.Sequential(nn.Linear(n_context, width), nn.Tanh(), last)

@@ -25,7 +25,7 @@ class Posterior(nn.Module):
     is_gaussian = False
 
     def forward(self, z0: Tensor, mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
-        """z and log |det(dz / dz0)| in nats, ((K,) B); mu and logvar are (B, J).
+        """z and ``log |det(dz / dz0)|`` in nats, ((K,) B); mu and logvar are (B, J).
 
         log q(z|x) is log N(z0; mu, diag(exp(logvar))) less that.
         """
