@@ -170,7 +170,8 @@ def test_numbers_in_papers_are_counted_and_those_of_programs_are_not():
     rows = [paper | {"value": -86.1}, paper | {"value": -86.7}, program]
     said = ledger.count_of_papers(dict(enumerate(rows)))
     assert "Of the 2 numbers" in said and "1 is reached" in said
-    assert "by 0.70 nats" in said and "13" not in said
+    assert "short by 0.70 nats" in said and "13" not in said
+    assert "short" not in ledger.count_of_papers(dict(enumerate(rows[::2])))
 
 
 def test_the_first_draw_of_the_bits_is_the_one_that_the_ledger_scores():
