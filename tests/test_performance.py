@@ -82,7 +82,7 @@ def test_record_has_every_part_and_enough_rounds(record):
         assert ratios["min"] <= ratios["median"] <= ratios["max"]
     # The promise to whoever trains on a machine that has other work.
     assert record["busy"]["ratio_to_alone"]["a core to spare"]["median"] <= 2.5
-    tried = recipes.of_digits_and_new_weights()
+    tried = recipes.of_digits_by_the_elbo()
     assert list(record["recipes"]["presets"]) == tried
     for name, found in record["recipes"]["presets"].items():
         config, recipe, *_ = PRETRAINED[name]
