@@ -550,8 +550,9 @@ def test_slow_processor_still_answers(open_page):
     figure = moving(open_page)
     session = figure.page.context.new_cdp_session(figure.page)
     session.send("Emulation.setCPUThrottlingRate", {"rate": 4})
-    waits = figure.page.evaluate(BUSY)
-    assert np.median(waits) < 200  # 100 ms, with room for what else the machine does
+    rounds = [figure.page.evaluate(BUSY) for _ in range(3)]
+    waits = min(rounds, key=np.median)  # of one that other processes leave alone
+    assert np.median(waits) < 100 and max(waits) < 300
 
 
 # Without scripts, and on paper

@@ -207,16 +207,19 @@ def test_ten_hues_stand_out_from_the_paper(theme, shared):
     assert len(ratio) == 10 and np.maximum(ratio, 1 / ratio).min() > 4.5
 
 
+FRAMES = """host => Array.from({length: 30}, (_, i) => {
+    const start = performance.now();
+    host.live.set({z1: i / 20, example: String(i % 20)});
+    host.live.draw();
+    return performance.now() - start;
+})"""
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_and_drawing_take_less_than_a_frame(name, shared):
     figure = shared(name)
-    times = figure.body.evaluate("""host => Array.from({length: 30}, (_, i) => {
-        const start = performance.now();
-        host.live.set({z1: i / 20, example: String(i % 20)});
-        host.live.draw();
-        return performance.now() - start;
-    })""")
-    assert min(times) < 16  # the others may have waited for other processes
+    rounds = [figure.body.evaluate(FRAMES) for _ in range(3)]
+    assert min(map(np.median, rounds)) < 16  # in one that other processes leave alone
 
 
 @pytest.mark.parametrize("name", NETWORKS)
