@@ -344,7 +344,8 @@ def test_tests_run_after_what_they_test_whatever_the_number_of_jobs():
         'not book and not long"',
         "--nbval",
         "jupyter-book build",
-        '"book or long"',
+        '"(book or long) and not timed"',
+        '"(book or long) and timed"',
     ]
     places = [plan.stdout.index(step) for step in steps]
     assert places == sorted(places)

@@ -527,6 +527,7 @@ DRAWN_TOO = """async () => {
 
 
 @pytest.mark.long
+@pytest.mark.timed
 def test_drawing_everything_leaves_more_than_a_third_of_the_steps(open_page):
     figure = moving(open_page)
     bare = figure.page.evaluate(BARE)
@@ -546,6 +547,7 @@ def test_classes_are_apart_after_fifteen_seconds_at_a_hundred_steps(open_page):
 
 
 @pytest.mark.long
+@pytest.mark.timed
 def test_slow_processor_still_answers(open_page):
     figure = moving(open_page)
     session = figure.page.context.new_cdp_session(figure.page)

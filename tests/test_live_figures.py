@@ -117,7 +117,8 @@ def test_figure_follows_a_change_of_theme(shared):
     wait_until(figure.page, f"before => {picture} === before", before)
 
 
-@pytest.mark.long  # alone: another process on this machine would slow the figure down
+@pytest.mark.long
+@pytest.mark.timed
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_frame_takes_less_than_16_milliseconds(name, shared):
     assert shared(name).frame_time() < 16

@@ -316,5 +316,6 @@ def test_classes_are_shown_and_hidden_in_both_planes(holes):
     assert pictures() == everything
 
 
+@pytest.mark.timed
 def test_networks_and_drawing_take_less_than_a_frame(holes):
     assert holes.frame_time() < 16

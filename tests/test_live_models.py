@@ -215,6 +215,7 @@ FRAMES = """host => Array.from({length: 30}, (_, i) => {
 })"""
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_and_drawing_take_less_than_a_frame(name, shared):
     figure = shared(name)

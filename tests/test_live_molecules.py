@@ -410,6 +410,7 @@ def test_colours_stand_out_and_rise_in_lightness(theme, shared):
     assert (np.diff(luminance[:-1]) > 0).all()
 
 
+@pytest.mark.timed
 def test_writing_and_drawing_take_less_than_a_frame(figure):
     times = figure.body.evaluate("""host => Array.from({length: 30}, (_, i) => {
         const start = performance.now();
