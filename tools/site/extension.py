@@ -85,10 +85,9 @@ def mend(app: Sphinx, pagename: str, templatename, context: dict, doctree) -> No
     if pagename != "search":  # scripts of its own follow these at once
         tag = context["js_tag"]
         context["js_tag"] = lambda script: _waiting(tag(script))
+    # The theme keeps the sidebar that it made, but only for a call that looks the same.
     sidebar = context["generate_toctree_html"]
-    context["generate_toctree_html"] = lambda kind, **options: _with_names(
-        sidebar(kind, **options)
-    )
+    context["generate_toctree_html"] = lambda **options: _with_names(sidebar(**options))
 
 
 def _waiting(script: str) -> str:
