@@ -1,9 +1,10 @@
 """What `make book` has built: its pages, and the places on them that links name."""
 
+import re
 from functools import cache
+from html import unescape
 from pathlib import Path
 
-from bs4 import BeautifulSoup
 from playwright.sync_api import Locator, expect
 
 from tools.book import BOOK, NOTEBOOKS, ROOT, SITE
@@ -12,13 +13,17 @@ SOURCES = [*BOOK.glob("*.md"), *NOTEBOOKS.rglob("*.ipynb")]
 PAGES = sorted(
     SITE / path.relative_to(ROOT).with_suffix(".html") for path in SOURCES
 ) + [SITE / "genindex.html"]
+IDENTIFIER = re.compile(r'\sid="([^"]+)"')
 
 
 @cache
 def anchors(file: Path) -> set[str]:
-    """Every identifier on a page that a link may point to."""
-    page = BeautifulSoup(file.read_text("utf-8"), "html.parser")
-    return {element["id"] for element in page.find_all(id=True)}
+    """Every identifier on a page that a link may point to.
+
+    No text looks like one, for its quotes are entities; a parser takes seventy times as
+    long.
+    """
+    return {unescape(name) for name in IDENTIFIER.findall(file.read_text("utf-8"))}
 
 
 def search_results(page) -> Locator:
