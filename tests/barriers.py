@@ -9,16 +9,18 @@ OPTIONS = {
     "preload": False,  # it asks for the style sheets anew, which fails from disk
 }
 # Most of the time went to what cannot tell anything new. Contrast is judged for three
-# texts of each look: colour, size and weight on the same backgrounds. The inside of
-# formulas is put aside meanwhile: glyphs, drawn by style sheets, and nested MathML.
+# texts of each look: colour, size and weight on the same backgrounds. Put aside are the
+# inside of formulas (glyphs, drawn by style sheets, and nested MathML), and the colours
+# of code that are not judged, hundreds of elements a listing.
 AUDIT = r"""async ([context, options]) => {
     const aside = [], looks = new Map(), grounds = new Map();
-    const inside = "mjx-math, mjx-assistive-mml > math > *";
-    for (const element of document.querySelectorAll(inside)) {
-        const instead = document.createComment("");
+    const putAside = (element, instead) => {
         aside.push([element, instead]);
         element.replaceWith(instead);
-    }
+    };
+    const inside = "mjx-math, mjx-assistive-mml > math > *";
+    for (const element of document.querySelectorAll(inside))
+        putAside(element, document.createComment(""));
     const ground = element => {
         if (!element) return "";
         if (!grounds.has(element)) {
@@ -47,6 +49,9 @@ AUDIT = r"""async ([context, options]) => {
         looks.set(look, (looks.get(look) ?? 0) + 1);
         if (looks.get(look) <= 3) element.dataset.look = "";
     }
+    for (const word of judged.querySelectorAll("pre span"))
+        if (word.getAttributeNames().join() == "class" && !word.children.length)
+            putAside(word, document.createTextNode(word.textContent));
     axe.configure({ rules: [{ id: "color-contrast", selector: "[data-look]" }] });
     const { violations } = await axe.run(context ?? document, options);
     for (const element of document.querySelectorAll("[data-look]"))
@@ -62,5 +67,6 @@ def barriers(page, context: str | None = None) -> list[str]:
 
     Of places that look alike the first three alone are named for their contrast.
     """
-    page.evaluate(Axe().axe_script)
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(Axe().axe_script)
     return page.evaluate(AUDIT, [context, OPTIONS])

@@ -27,8 +27,15 @@ pytestmark = pytest.mark.book
 ALL_PAGES = [*PAGES, SITE / "search.html", *SITE.glob("404.html")]
 WIDTHS = (1300, 375, 320)
 UNFOLD = "document.querySelectorAll('.fold').forEach(fold => { fold.open = true; })"
+PAUSE = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 400)))"
 # The theme gives what scrolls a tab stop 0.3 s after the window has a new width.
-SETTLED = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 400)))"
+SETTLED = """() => {
+    const moves = document.getAnimations().some(move => move.playState == "running");
+    const boxes = [...document.querySelectorAll("pre, .cell_output > .output")];
+    const scrolls = ({ scrollWidth, clientWidth, scrollHeight, clientHeight }) =>
+        scrollWidth > clientWidth || scrollHeight > clientHeight;
+    return !moves && boxes.every(box => (box.tabIndex == 0) == scrolls(box));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +326,8 @@ def test_page_has_no_barrier(page):
     wide = [] if "/notebooks/" in page.url else [(1300, "light")]
     for width, theme in (*wide, (375, "dark")):
         show(page, width, theme)
-        page.evaluate(SETTLED)
+        page.evaluate(DRAWN)
+        wait_until(page, SETTLED)
         none(barriers(page))
 
 
@@ -470,13 +478,10 @@ def test_search_finds_every_term_of_the_glossary(open_page):
             """async term => {
                 document.getElementById("search-results").replaceChildren();
                 Search.performSearch(term);
-                const list = () => document.querySelectorAll("#search-results li a");
                 // All results, lest the last come among those of the next term.
-                for (let seen = -1, still = 0; still < 10; seen = list().length) {
+                while (!Search.status.textContent)
                     await new Promise(resolve => setTimeout(resolve, 10));
-                    still = list().length == seen ? still + 1 : 0;
-                }
-                return [...list()].map(link => link.href);
+                return [...Search.output.querySelectorAll("a")].map(link => link.href);
             }""",
             term,
         )
@@ -492,15 +497,15 @@ def test_a_link_shows_its_place_however_late_the_formulas(open_page, name, width
     page.emulate_media(reduced_motion="no-preference")  # the theme scrolls smoothly
     page.goto((SITE / "book" / f"{name}.html").as_uri() + "#checked-by-machine")
     wait_until(page, MATHS_IS_SET)
-    page.evaluate(SETTLED)
+    page.evaluate(PAUSE)
     assert 0 <= page.locator("#checked-by-machine").bounding_box()["y"] < 100
 
     page.mouse.move(width / 2, 400)
     page.mouse.wheel(0, -3000)  # from now on the reader decides
-    page.evaluate(SETTLED)
+    page.evaluate(PAUSE)
     seen = page.evaluate("scrollY")
     page.evaluate(PUT.format("<p>what comes late</p>"))
-    page.evaluate(SETTLED)
+    page.evaluate(PAUSE)
     assert page.evaluate("scrollY") == seen
     page.context.close()
 
@@ -620,7 +625,7 @@ def test_page_without_scripts_says_what_is_missing(browser):
 
 
 def test_formulas_are_read_aloud_from_disk(open_page):
-    page = open_page(SITE / "book" / "03-elbo.html")
+    page = open_page(SITE / "notebooks" / "11-applications-3.html")  # it has few
     page.evaluate("""() => {
         const { pool } = MathJax.startup.document.menu.menu;
         pool.lookup("explorer").setValue(true);
@@ -677,6 +682,12 @@ DEFECTS = [
         "../_images/digits-of-the-model.png",
     ),
     (barriers, PUT, "<p style='color: #999; background: white'>pale</p>"),
+    (
+        barriers,
+        PUT,
+        "<style>.pale { color: #999 }</style><pre style='background: white'>"
+        "<span class='pale'>words of code</span></pre>",
+    ),
     (barriers, PUT, "<button></button>"),
     (barriers, PUT, "<button aria-label='other'>words</button>"),
     (barriers, PUT, "<a href='#' style='font-size: 5px'>a</a>" * 3),
