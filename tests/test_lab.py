@@ -84,12 +84,12 @@ def test_digits_of_the_script_are_the_tools_and_small(lab, tmp_path):
         """async () => {
           const data = await (await live.load("lab-data")).load("digits");
           const parts = [data.train, data.held_out];
-          return parts.map(({ x, labels }) => ({ x: [...x], labels }));
+          return JSON.stringify(parts.map(({ x, labels }) => ({ x: [...x], labels })));
         }"""
     )
-    for part, told in zip(live_lab.PARTS, found, strict=True):
+    for part, told in zip(live_lab.PARTS, json.loads(found), strict=True):
         images, labels = live_lab.digits(part)
-        assert told["x"] == pytest.approx(images.flatten().tolist())
+        np.testing.assert_allclose(told["x"], images.flatten(), rtol=1e-6)
         assert told["labels"] == "".join(map(str, labels.tolist()))
     assert not set(range(*live_lab.PARTS["train"].indices(60_000))) & set(
         range(*live_lab.PARTS["held_out"].indices(60_000))
@@ -108,7 +108,7 @@ def test_noise_of_the_script_begins_like_that_of_the_evaluation(latent_dim):
 
 
 SAYS = prose.says("lab")
-USUAL = "fill", 2500  # what the other experiments are compared with
+USUAL = "fill", 940, 1500, 2500  # what the other experiments are compared with
 
 
 def says(words: str, tolerance: float):
@@ -134,7 +134,7 @@ def test_plane_fills_and_neighbours_name_the_digits(learn):
     assert (
         SAYS("After # steps ten neighbours") == SAYS("Train to step #, which") == 2500
     )
-    found = learn(*USUAL)
+    found = learn(*USUAL)[-1]
     assert found["vote"] > 0.6
     assert 100 * found["vote"] == says("plane name # % of the held-out", 3)
     assert beyond(found, 3) < 5  # within the circles
@@ -145,7 +145,7 @@ def test_plane_fills_and_neighbours_name_the_digits(learn):
 
 def test_without_noise_codes_leave_the_circles_and_the_model_gets_worse(learn):
     early, late = learn("holes", 1000, 2500)
-    vae = learn(*USUAL)
+    vae = learn(*USUAL)[-1]
     assert beyond(late, 3) == says("# % of them beyond the outermost", 5)
     assert beyond(late, 4, np.inf) == says("# % beyond the edge", 5)
     early_elbo, steps, late_elbo, more = SAYS("from # at step # to # at step #")
@@ -207,7 +207,7 @@ def test_what_has_died_comes_back_unless_its_units_have(lab):
 
 
 def test_cheap_divergence_spreads_the_plane(learn):
-    cheap, usual = learn("spread", 2000), learn(*USUAL)
+    cheap, usual = learn("spread", 2000), learn(*USUAL)[-1]
     assert width(cheap) / width(usual) == says("spreads to # times its width", 0.3)
     nats, before = SAYS("about # nats where it was #,")
     assert sum(cheap["kl"]) == pytest.approx(nats, abs=1.5)
@@ -261,7 +261,7 @@ def test_gap_that_is_left_is_mostly_where_the_ends_meet(lab, learn):
 
 
 def test_mistake_shows_in_nats_and_not_in_pictures(learn):
-    usual, wrong = learn(*USUAL), learn("mistake", 2000)
+    usual, wrong = learn(*USUAL)[-1], learn("mistake", 2000)
     assert wrong["vote"] > usual["vote"] - 0.1
     nats, worth = SAYS("The bars do: # nats where # are")
     assert sum(wrong["kl"]) == pytest.approx(nats, abs=0.8)
@@ -284,7 +284,8 @@ def test_lab_and_library_end_within_a_nat(learn):
         set_seed(seed)
         model = VAE.from_data(config, images)
         train(model, images, epochs=10, batch_size=32, lr=0.005, progress=False)
-        ours = learn("fill", 940, seed=seed)["held_out_elbo"]
+        found = learn(*USUAL)[0] if seed == 1 else learn("fill", 940, seed=seed)
+        ours = found["held_out_elbo"]
         assert ours == pytest.approx(evaluate_elbo(model, held_out).elbo, abs=1)
 
 
@@ -331,7 +332,10 @@ def test_a_long_history_is_thinned_and_keeps_its_last_point(lab):
     steps, last = lab.page.evaluate(
         """async () => {
           const { live } = document.querySelector("[data-lab]");
-          await live.setUp("ring");
+          const least = { data: "drawn", points: "x7".repeat(16), width: 16 };
+          await live.setUp("fill");
+          Object.assign(live.state, least);
+          await live.reset();
           const run = live.run(), last = [];
           while (run.model.steps < 405) {
             run.step();
@@ -536,14 +540,9 @@ def test_drawing_everything_leaves_more_than_a_third_of_the_steps(open_page):
     assert figure.problems == []
 
 
-@pytest.mark.long
-def test_classes_are_apart_after_fifteen_seconds_at_a_hundred_steps(open_page):
-    figure = moving(open_page)
-    press(figure, "run")
-    wait_until(figure.page, f"() => {STATE}.steps >= 1500", seconds=90)
-    press(figure, "pause")
-    assert figure.numbers["vote"] > 0.6
-    assert figure.problems == []
+def test_classes_are_apart_after_fifteen_seconds_at_a_hundred_steps(learn):
+    _, early, _ = learn(*USUAL)
+    assert early["vote"] > 0.6
 
 
 @pytest.mark.long
