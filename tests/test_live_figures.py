@@ -52,14 +52,17 @@ def shown(figure, pattern):
 
 @pytest.fixture(scope="module")
 def shared(open_page):
-    """One figure a width for all tests that can put its page back into order."""
+    """One page a figure, at any width, for all tests that can put it into order."""
     figures = {}
 
     def open_figure(name, width=1300):
-        if (name, width) not in figures:
-            page = open_page(page_of(name), width)
-            figures[name, width] = LiveFigure(page, name)
-        return figures[name, width]
+        if name not in figures:
+            figures[name] = LiveFigure(open_page(page_of(name), width), name)
+        figure = figures[name]
+        if figure.page.viewport_size["width"] != width:
+            figure.page.set_viewport_size({"width": width, "height": 900})
+            figure.switch("light")
+        return figure
 
     return open_figure
 
@@ -565,8 +568,14 @@ def test_noise_stays_while_samples_move(noise):
         assert shown(noise, pattern) == pytest.approx(expected, abs=0.0051)
 
 
+HUNDRED_SEEDS = """({ live }) => Array.from({ length: 100 }, (_, i) => {
+    live.set({ seed: i + 1 });
+    return live.numbers().eps;
+})"""
+
+
 def test_noise_is_standard_normal_and_the_same_for_everybody(noise, open_page):
-    draws = np.array([noise.set(seed=seed)["eps"] for seed in range(1, 101)]).ravel()
+    draws = np.ravel(noise.body.evaluate(HUNDRED_SEEDS))
     assert len(set(draws)) == len(draws) == 4000
     assert abs(draws.mean()) < 4 / math.sqrt(4000)
     assert abs(draws.var() - 1) < 4 * math.sqrt(2 / 4000)
@@ -711,23 +720,24 @@ def loss(shared):
 @pytest.mark.parametrize("cost, share", [("bce", 1), ("square", 1), ("half", 0.5)])
 def test_every_combination_has_the_librarys_beta(loss, cost, share):
     loss.control("cost of a pixel").select_option(cost)
-    for likelihood, kl in itertools.product(REDUCTIONS, REDUCTIONS):
-        loss.control("this cost, reduced by").select_option(likelihood)
-        loss.control("KL divergence, reduced by").select_option(kl)
-        for pixels, latents, batch, weight in ((784, 2, 128, 1), (12288, 7, 3, 0.4)):
-            loss.control("pixels D").fill(str(pixels))
-            loss.control("dimensions J").fill(str(latents))
-            loss.control("batch size B").fill(str(batch))
-            loss.control("weight w of the KL").fill(str(weight))
-            sizes = {"batch_size": batch, "n_pixels": pixels, "latent_dim": latents}
+    for pixels, latents, batch, weight in ((784, 2, 128, 1), (12288, 7, 3, 0.4)):
+        loss.control("pixels D").fill(str(pixels))
+        loss.control("dimensions J").fill(str(latents))
+        loss.control("batch size B").fill(str(batch))
+        loss.control("weight w of the KL").fill(str(weight))
+        sizes = {"batch_size": batch, "n_pixels": pixels, "latent_dim": latents}
+        for likelihood, kl in itertools.product(REDUCTIONS, REDUCTIONS):
+            loss.control("this cost, reduced by").select_option(likelihood)
+            loss.control("KL divergence, reduced by").select_option(kl)
             # A share of a cost beside a KL is the whole cost beside more of the KL.
             expected = effective_beta(likelihood, kl, kl_weight=weight / share, **sizes)
-            assert loss.numbers["beta"] == pytest.approx(expected, **CLOSE)
+            numbers = loss.numbers
+            assert numbers["beta"] == pytest.approx(expected, **CLOSE)
             if cost == "bce":
-                assert loss.numbers["noise"] is None
+                assert numbers["noise"] is None
             else:
                 noise = math.sqrt(expected / 2)
-                assert loss.numbers["noise"] == pytest.approx(noise, **CLOSE)
+                assert numbers["noise"] == pytest.approx(noise, **CLOSE)
     assert loss.state["program"] == "your own"
 
 
