@@ -38,14 +38,25 @@ def letters(text):
     return re.sub(r"[\W_]", "", text)
 
 
-@pytest.fixture
-def page(open_page):
-    """A page of which much is folded, as a reader comes to it."""
-    page = open_page(FILE)
+def opened(open_page, file):
+    """An open page that has no problems until it is closed."""
+    page = open_page(file)
     yield page
     # A page that is left at once says that some of its files have not come.
     assert [p for p in page.problems if not p.startswith("request")] == []
     page.context.close()
+
+
+@pytest.fixture
+def page(open_page):
+    """A page of which much is folded, as a reader comes to it."""
+    yield from opened(open_page, FILE)
+
+
+@pytest.fixture
+def start(open_page):
+    """A page with little on it, from which a reader goes elsewhere."""
+    yield from opened(open_page, SITE / "search.html")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
@@ -75,7 +86,8 @@ def test_without_scripts_nothing_is_folded(browser):
     page.context.close()
 
 
-def test_no_frame_shows_what_is_about_to_be_folded(page):
+def test_no_frame_shows_what_is_about_to_be_folded(start):
+    page = start
     page.context.add_init_script(WATCH)
     page.goto(OTHER.as_uri())
     page.wait_for_timeout(500)
@@ -115,8 +127,9 @@ def test_a_link_opens_folds_around_folds(page):
     expect(page.locator("#deep")).to_be_in_viewport()
 
 
-def test_a_search_opens_what_holds_its_words(page):
+def test_a_search_opens_what_holds_its_words(start):
     """A word that stands on the page in folds alone."""
+    page = start
     article = soup(FILE).article
     for formula in article.select(".math"):
         formula.decompose()
@@ -154,10 +167,11 @@ def test_the_button_opens_and_closes_all_but_answers_and_is_remembered(page):
 
 
 @pytest.mark.parametrize("kept", ["open", "closed"])
-def test_what_is_remembered_holds_for_a_page_as_it_arrives(page, kept):
+def test_what_is_remembered_holds_for_a_page_as_it_arrives(start, kept):
     """It is put there by hand: of files, what one page has kept another, if Chromium
     shows it by a process of its own, learns late or never.
     """
+    page = start
     page.context.add_init_script(f"localStorage.folds = '{kept}'")
     page.goto(OTHER.as_uri())
     opened = [kept == "open" and not answer for answer in folds_that_answer(page)]
