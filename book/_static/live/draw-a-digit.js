@@ -86,36 +86,7 @@ live.register("draw-a-digit", async host => {
     state.strokes.at(-1).push(point);
     state.pen = point;
   }
-  const surface = pad.element;
-  surface.setAttribute("role", "application");
-  surface.tabIndex = 0;
-  surface.style.cssText += "touch-action: none; cursor: crosshair";
-  let drawing = false;
-  surface.addEventListener("pointerdown", event => {
-    drawing = true;
-    surface.setPointerCapture(event.pointerId);
-    touch(pad.at(event.offsetX, event.offsetY), true);
-    update();
-  });
-  surface.addEventListener("pointermove", event => {
-    if (!drawing) return;
-    const { left: x, top: y } = surface.getBoundingClientRect(), events = event.getCoalescedEvents();
-    for (const e of events.length ? events : [event]) touch(pad.at(e.clientX - x, e.clientY - y), false);
-    update();
-  });
-  for (const end of ["pointerup", "pointercancel"]) surface.addEventListener(end, () => { drawing = false; });
-  for (const change of ["focus", "blur"]) surface.addEventListener(change, () => { state.down = false; pad.redraw(); });
-  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-  surface.addEventListener("keydown", event => {
-    const way = ways[event.key], step = event.shiftKey ? 0.1 : 0.02;
-    if (event.ctrlKey || event.altKey || event.metaKey || !(way || event.key === " ")) return;
-    event.preventDefault();
-    event.stopPropagation(); // the theme turns pages with the arrow keys
-    if (way) state.pen = state.pen.map((v, j) => Math.min(1, Math.max(0, v + way[j] * step)));
-    else state.down = !state.down;
-    if (state.down) touch(state.pen, !way);
-    update();
-  });
+  live.pen(pad, state, 0.02, { draw: touch, moved: update });
 
   const controls = live.row(left);
   const showExample = live.choice(controls, state, "example",

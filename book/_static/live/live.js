@@ -21,9 +21,13 @@ tools.js gives (a control returns show(), which takes its value from the state a
         px(x), py(y), at(px, py) -> [x, y], redraw() with the next frame, draw() at once}. Repaints on resize and theme change.
     live.axis(context, figure, label)       the horizontal axis of figure.x, with whole-numbered ticks
     live.curve(context, figure, f, colour, {dash, fill, base})      y = f(x) over figure.x
+    live.shade(context, figure, density, colour)    density([x, y]) of the plane as so much colour, on one scale everywhere
     live.dot(context, px, py, radius, colour)       live.grip(context, figure, x, y, colour, name): what can be dragged
     live.drag(figure, [{get() -> [x, y], set([x, y])}, ...], {step, flat})   pointer and arrow keys (Shift: ten steps);
-        the nearest handle is taken; flat: only x moves, and a finger can still scroll the page
+        the nearest handle is taken; flat: only x moves, and a finger can still scroll the page; returns take(index), for
+        the keys to move that handle
+    live.pen(figure, state, step, {draw(point, begins), moved()})   draws with pointer, or arrow keys (Shift: five steps) and
+        the space bar: state.pen [x, y] is where the keys have it, state.down whether it writes
     live.readout(parent) -> say(text)       visible at once, spoken when it has settled
     live.colours() -> {ink, muted, line, paper, blue, red, green, purple}
     live.animate(step, milliseconds)        step(t), t from 0 to 1; straight to step(1) where motion is unwelcome

@@ -179,6 +179,25 @@
     context.setLineDash([]);
   };
 
+  const small = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+
+  live.shade = (context, { px, py, at, x, y }, density, colour) => { // by cells of about five pixels, painted smoothly
+    const [left, top] = [px(x[0]), py(y[1])], [width, height] = [px(x[1]) - left, py(y[0]) - top];
+    const [columns, rows] = [width, height].map(size => Math.max(1, Math.round(size / 5)));
+    Object.assign(small.canvas, { width: columns, height: rows });
+    const image = small.createImageData(columns, rows), middle = (i, n) => (i + 0.5) / n;
+    const across = Array.from({ length: columns }, (_, i) => at(left + width * middle(i, columns), 0)[0]);
+    for (let row = 0; row < rows; row++) {
+      const z2 = at(0, top + height * middle(row, rows))[1];
+      across.forEach((z1, i) => { image.data[4 * (row * columns + i) + 3] = 200 * (1 - Math.exp(-5 * density([z1, z2]))); });
+    }
+    small.putImageData(image, 0, 0);
+    small.globalCompositeOperation = "source-in";
+    small.fillStyle = colour;
+    small.fillRect(0, 0, columns, rows);
+    context.drawImage(small.canvas, left, top, width, height);
+  };
+
   live.dot = (context, px, py, radius, colour) => {
     context.fillStyle = colour;
     context.beginPath();
@@ -236,6 +255,45 @@
       const size = step * (event.shiftKey ? 10 : 1);
       const [x, y] = active.get();
       place([x + way[0] * size, y + way[1] * size]);
+    });
+    return index => { active = handles[index]; };
+  };
+
+  live.pen = (figure, state, step, { draw, moved }) => {
+    const { element } = figure;
+    element.setAttribute("role", "application");
+    element.tabIndex = 0;
+    element.style.cssText += "touch-action: none; cursor: crosshair";
+    const clamp = (v, range) => Math.min(Math.max(...range), Math.max(Math.min(...range), v));
+    const inside = ([x, y]) => [clamp(x, figure.x), clamp(y, figure.y)];
+    let held = false;
+    element.addEventListener("pointerdown", event => {
+      held = true;
+      element.setPointerCapture(event.pointerId);
+      draw(inside(figure.at(event.offsetX, event.offsetY)), true);
+      moved();
+    });
+    element.addEventListener("pointermove", event => {
+      if (!held) return;
+      const { left, top } = element.getBoundingClientRect(), events = event.getCoalescedEvents();
+      for (const e of events.length ? events : [event]) draw(inside(figure.at(e.clientX - left, e.clientY - top)), false);
+      moved();
+    });
+    for (const end of ["pointerup", "pointercancel"]) element.addEventListener(end, () => { held = false; });
+    for (const change of ["focus", "blur"]) {
+      element.addEventListener(change, () => { state.down = false; figure.redraw(); });
+    }
+    const up = figure.y[1] > figure.y[0] ? 1 : -1;
+    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, up], ArrowDown: [0, -up] };
+    element.addEventListener("keydown", event => {
+      const way = ways[event.key], size = event.shiftKey ? 5 * step : step;
+      if (event.ctrlKey || event.altKey || event.metaKey || !(way || event.key === " ")) return;
+      event.preventDefault();
+      event.stopPropagation(); // the theme turns pages with the arrow keys
+      if (way) state.pen = inside(state.pen.map((v, j) => v + way[j] * size));
+      else state.down = !state.down;
+      if (state.down) draw(state.pen, !way);
+      moved();
     });
   };
 
