@@ -275,8 +275,38 @@ def page() -> str:
             " of the table, after these epochs; what of it is due to superfluous"
             " dimensions was not tried."
         ),
+        **pairs(load_record("priors")["wide"]),
         hours=f"{sum(runs + trainings + judging) / 3600:.1f}",
     )
+
+
+# By what is richer: log p(x) of others without and with it, and the run of ours.
+PAIRS = {
+    "VampPrior": (-84.45, -82.43, "vamp"),
+    "inverse autoregressive flow": (-97.10, -95.33, "iaf"),
+}
+
+
+def pairs(runs: list[dict]) -> dict[str, str]:
+    """Richer priors and answers: theirs, and ours of the study "priors"."""
+
+    def ours(run: str, what: str = "log_p_x") -> float:
+        return mean(row[what][0] for row in runs if row["run"] == run)
+
+    lines, found = [], {}
+    plain = ours("standard")
+    for title, (without, with_it, run) in PAIRS.items():
+        theirs = nats(without), nats(with_it), nats(with_it - without)
+        lead = nats(ours(run, "lead"))
+        lines.append((title, *theirs, nats(plain), nats(ours(run)), lead))
+        found[f"{run}_lead"] = lead
+    head = ("what is richer", "theirs, plain", "with it", "lead")
+    epochs = sorted({row["epochs"] for row in runs if row["run"] in {"vamp", "iaf"}})
+    return found | {
+        "pairs": table((*head, "ours, plain", "with it", "lead"), lines),
+        "pair_epochs": " or ".join(map(str, epochs)),
+        "short": f"{PAIRS['VampPrior'][0] - plain:.1f}",
+    }
 
 
 def line(name: str, record: dict) -> tuple[str, ...]:

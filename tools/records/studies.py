@@ -20,6 +20,7 @@ from tools.records import (
     gap,
     molecule_search,
     molecules,
+    priors,
     rivals,
     uses,
 )
@@ -210,6 +211,7 @@ OTHERS = {
     ),
     "molecules": lambda: write_record("molecules", {"runs": molecules.run()}),
     "molecule-search": lambda: write_record("molecule-search", molecule_search.run()),
+    "priors": lambda: write_record("priors", priors.run()),
     "rivals": lambda: write_record("rivals", rivals.run()),
 }
 
