@@ -2,7 +2,9 @@
 
 import itertools
 import math
+import re
 
+import nbformat
 import pandas as pd
 import prose
 import pytest
@@ -13,6 +15,7 @@ from torch.func import jacrev
 from torch.nn.functional import softplus
 from torch.testing import assert_close
 
+from tools.book import NOTEBOOKS
 from vae_lib.distributions import gaussian_log_prob
 from vae_lib.flows import Coupling, InverseAutoregressive, Planar
 from vae_lib.models import VAE, VAEConfig
@@ -214,3 +217,34 @@ def test_page_says_how_far_codes_go_in_the_plane():
     by_seed = rows.pivot(index="run", columns="seed", values="elbo")
     assert by_seed.idxmax().nunique() > 1
     assert (by_seed.max(axis=1) - by_seed.min(axis=1) > 1).all()
+
+
+def printed(notebook: str, cell: str) -> list[float]:
+    """The numbers that this cell of a notebook of the chapter printed, in order."""
+    file = NOTEBOOKS / f"14-priors-and-flows{notebook}.ipynb"
+    cells = nbformat.read(file, as_version=4).cells
+    (found,) = (c for c in cells if c.id == cell)
+    (output,) = found.outputs
+    text = output.get("text") or output["data"]["text/plain"]
+    return [float(n) for n in re.findall(r"(?<!\w)[-+]?\d+\.?\d*(?![\w)])", text)]
+
+
+@pytest.mark.book
+def test_page_says_what_the_first_notebook_prints():
+    rate, prior, information = printed("", "parts-shown")
+    says("pays # nats on average; # of them", rate, information)
+    says("information, and # are the prior's", prior)
+    table = printed("", "more-table")
+    assert table[-3:] == [60000, 0.36, 0.34]
+    says("With all 60,000 it is # and # nats", *table[-2:])
+    one, ten, fifty = printed("", "several-shown")[-5::2]
+    says("gains # nats, ten # and fifty #", one, ten, fifty)
+    says("fifty pseudo-inputs *lose* # nats", -printed("", "fitted-shown")[-2])
+
+
+@pytest.mark.book
+def test_page_says_what_the_second_notebook_prints():
+    gaps = printed("-2", "gaps")
+    says("Gaussian leaves # nats of gap", gaps[0])
+    says("but for a seam and leave #", min(gaps))
+    says("for # % of random pairs", printed("-2", "slip")[1])
