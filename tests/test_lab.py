@@ -349,6 +349,47 @@ def test_a_long_history_is_thinned_and_keeps_its_last_point(lab):
     assert len(steps) < 400 and steps == sorted(set(steps))
 
 
+EDGES = """async ([elbo, kl, before]) => {
+  const { curves } = await live.load("lab-figures"), texts = [];
+  const context = document.createElement("canvas").getContext("2d");
+  context.fillText = text => texts.push(text.replace("\u2212", "-"));
+  const history = values => values.map((held_out_elbo, i) => (
+    { steps: 100 * i, held_out_elbo, log_p_x_given_z: held_out_elbo + kl[i] }));
+  const run = { history: history(elbo), before: history(before), data: {} };
+  curves(context, { width: 600, height: 250, colours: {} }, run);
+  return texts.filter(text => /^-?[0-9.]+$/.test(text));
+}"""
+
+
+@pytest.mark.parametrize(
+    "kl, low, high",
+    [
+        ([0, 0.002, 0.003, 0.001, 0], "0.00", "0.10"),
+        ([0, 4, 3, 2, 1, 1, 1, 1, 1], "0.0", "4.0"),  # a warm-up's peak
+        ([0, 10, 30, 35, 40], "0", "40"),
+        ([1e6, 1e6, 2, 2, 1, 1, 1, 1, 1], "0.0", "8.0"),
+    ],
+)
+def test_kl_has_a_scale_that_begins_at_nought_and_holds_its_peak(lab, kl, low, high):
+    edges = lab.page.evaluate(EDGES, [[-50] * len(kl), kl, []])
+    assert edges[2:] == [low, high]
+
+
+@pytest.mark.parametrize(
+    "before, low, high",
+    [
+        ([], -51, -49),
+        ([-52, -48, -46, -47, -47], -51, -46),  # better all the time
+        ([-52, -46], -51, -46),  # and shorter
+        ([-52, -1e6, -2e6, -3e6, -3e6], -57, -49),
+    ],
+)
+def test_run_before_stays_in_the_picture_and_leaves_room(lab, before, low, high):
+    elbo = [-90, -70, -51, -50.5, -50, -50, -50, -50, -50]
+    edges = lab.page.evaluate(EDGES, [elbo, [1] * 9, before])
+    assert [float(text) for text in edges[:2]] == [low, high]
+
+
 def test_buttons_run_pause_step_and_start_anew(open_page):
     figure = open_lab(open_page)
     assert state_of(figure)["steps"] == 0

@@ -163,10 +163,21 @@
     return y + 16;
   }
 
-  function panel(context, figure, { history, before }, lines, top, bottom, digits) { // the heights are those of the later steps
-    const { colours } = figure, left = 44, right = figure.width - 2, end = history.at(-1).steps, late = history.filter(({ steps }) => steps >= end / 4);
-    const values = late.flatMap(point => lines.flatMap(([, , ...of]) => of.map(f => f(point)))).filter(Number.isFinite);
-    const [low, high] = [Math.min(...values), Math.max(...values, Math.min(...values) + 1e-3)];
+  const numbers = (points, functions) => points.flatMap(point => functions.map(f => f(point))).filter(Number.isFinite);
+
+  function heights({ history, before }, lines, least) { // the lowest and the highest number that a panel shows
+    const end = history.at(-1).steps, both = lines.flatMap(([, , ...of]) => of);
+    const later = points => points.filter(({ steps }) => steps >= Math.min(end / 4, points.at(-1).steps) && steps <= end);
+    const core = [...least, ...numbers(later(history), both)], low = Math.min(...core), high = Math.max(...core, low + 1e-3);
+    const more = numbers(later(before), [lines[0][2]]); // what may widen the panel, threefold each way at most
+    if (least.length) more.push(...numbers(history, both));
+    const most = 3 * (high - low);
+    return [Math.max(Math.min(low, ...more), low - most), Math.min(Math.max(high, ...more), high + most)];
+  }
+
+  function panel(context, figure, run, lines, top, bottom, least = []) { // least: numbers that it shows in any case, with all steps
+    const { history, before } = run, { colours } = figure, left = 44, right = figure.width - 2, end = history.at(-1).steps;
+    const [low, high] = heights(run, lines, least), digits = high - low < 2 ? 2 : high - low < 20 ? 1 : 0;
     const x = steps => left + (right - left) * steps / Math.max(1, end);
     const y = value => bottom - (bottom - top) * (value - low) / (high - low);
     context.textBaseline = "middle";
@@ -207,10 +218,10 @@
     const entries = [...above, kl].map(([name, colour]) => ({ name, colour: colours[colour] }));
     entries.push({ name: "training batches", colour: colours.ink, pale: true });
     if (before.length) entries.push({ name: "the run before", colour: colours.muted, dash: [5, 4] });
-    const top = legend(context, figure, entries), bottom = figure.height - 22, digits = data.points ? 2 : 0;
+    const top = legend(context, figure, entries), bottom = figure.height - 22;
     const middle = top + 0.68 * (bottom - top);
-    panel(context, figure, run, above, top + 6, middle - 8, digits);
-    const { left, right, end } = panel(context, figure, run, [kl], middle + 8, bottom - 4, 1);
+    panel(context, figure, run, above, top + 6, middle - 8);
+    const { left, right, end } = panel(context, figure, run, [kl], middle + 8, bottom - 4, [0, 0.1]);
     context.strokeStyle = colours.line;
     context.lineWidth = 1;
     context.beginPath();
