@@ -349,6 +349,23 @@ def test_a_long_history_is_thinned_and_keeps_its_last_point(lab):
     assert len(steps) < 400 and steps == sorted(set(steps))
 
 
+def test_curves_have_more_points_where_a_run_begins(lab):
+    steps = lab.page.evaluate(
+        """async () => {
+          const { live } = document.querySelector("[data-lab]");
+          await live.setUp("fill");
+          const run = live.run();
+          while (run.model.steps < 160) {
+            run.step();
+            run.slice();
+          }
+          return run.history.map(point => point.steps);
+        }"""
+    )
+    gaps = np.diff(steps)
+    assert len(gaps) > 20 and max(gaps[:19]) < min(gaps[19:]) / 3
+
+
 EDGES = """async ([elbo, kl, before]) => {
   const { curves } = await live.load("lab-figures"), texts = [];
   const context = document.createElement("canvas").getContext("2d");

@@ -12,6 +12,7 @@
    run.data, model, history, kl, mu, logvar, prior, before (the history of the run before): for the pictures */
 (() => {
   const SECOND = 32; // width of the second hidden layer for digits
+  const EARLY = 20; // points of the history, which come quickly: much happens in their time
   const add = (a, b) => a + b;
 
   function shapeOf(state, data) {
@@ -67,7 +68,8 @@
         log_p: 0, kl: new Array(J).fill(0) };
     }
     run.slice = () => { // so many that no frame waits for all of them
-      const { from } = sweep, to = Math.min(n_held_out, from + (data.points ? 100 : 50)), share = (to - from) / n_held_out;
+      const size = data.points ? 100 : run.history.length < EARLY ? 250 : 50;
+      const { from } = sweep, to = Math.min(n_held_out, from + size), share = (to - from) / n_held_out;
       const x = data.held_out.x.subarray(from * D, to * D), found = trainer.judge(model, x, data.noise.subarray(from * J, to * J));
       for (const key of ["elbo", "log_p_x_given_z"]) sweep[key] += share * found[key];
       found.kl.forEach((nats, j) => { sweep.kl[j] += share * nats; });
