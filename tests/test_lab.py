@@ -137,6 +137,7 @@ def test_plane_fills_and_neighbours_name_the_digits(learn):
     found = learn(*USUAL)[-1]
     assert found["vote"] > 0.6
     assert 100 * found["vote"] == says("plane name # % of the held-out", 3)
+    assert 100 * learn("fill", 0)["vote"] == says("has learned nothing # %", 3)
     assert beyond(found, 3) < 5  # within the circles
     assert sum(found["kl"]) == says("of which the digits use # nats", 0.3)
     ends = says("the network of experiment 1 ends at #", 0.3)
