@@ -57,6 +57,28 @@ def test_a_lead_in_area_is_judged_image_by_image():
     assert 0 < error < 0.7 * apart  # the images are the same
 
 
+def test_a_code_is_scored_by_its_density_and_added_in_spreads_of_what_was_kept():
+    nb, images = uses.nb(), torch.rand(30, 4)
+    model = SimpleNamespace(encode=lambda x: (x, None), mean_image=lambda z: z * 0)
+    fitted = SimpleNamespace(log_prob=lambda z: -z[:, 0])
+    assert torch.equal(nb.unlikely(model, fitted, images), images[:, 0])
+    found = nb.error_and_density(model, fitted, images, images)
+    parts = images.square().sum(1), images[:, 0]
+    expected = sum((part - part.mean()) / part.std() for part in parts)
+    torch.testing.assert_close(found, expected)
+    longer = nb.error_and_density(model, fitted, 2 * images, images)
+    assert (longer > found).all()
+
+
+def test_a_kind_that_is_left_out_is_neither_learned_nor_kept():
+    for kind in (None, 4):
+        learned, kept, sets = uses.without(kind)
+        assert len(kept) == 1000
+        assert set(sets) == {f"unseen {kind}"} if kind else len(sets) == 9
+        for known, normal, odd in sets.values():
+            assert torch.equal(known, learned) and len(normal) == 600 >= len(odd)
+
+
 def test_the_error_of_a_lead_is_its_spread_over_repeats():
     def lead(n: int, m: int) -> tuple[float, float]:
         normal, odd = torch.randn(n), torch.randn(m) + 0.8

@@ -1157,8 +1157,8 @@ def test_what_stored_digits_leave_over_finds_letters_and_the_four():
 
     area = {k: v for k, (v, _) in rows[0]["area"].items()}
     both = area["0.5, letters, from 0"], area["0.5, unseen 4"]
-    says("the four better (#, #).", *both)
-    says("leaves over (#, #) |", *both)
+    says("leaves over (#, #), or", *both)
+    says("leaves over (#, #), and the density", *both)
     says(
         "it finds letters with #, # to # ahead",
         both[0],
@@ -1187,3 +1187,95 @@ def test_what_stored_digits_leave_over_finds_letters_and_the_four():
 def spread(leads, name: str) -> tuple[float, float]:
     """The smallest and the largest lead."""
     return min(leads(name)[0]), max(leads(name)[0])
+
+
+DENSE = load_record("uses")["densities"]
+OF_CODE, OF_SUM = "auto-encoder, density", "VAE, error and density"
+
+
+def dense(what: str, score: str) -> float:
+    """The mean over the seeds of an area by the densities of codes."""
+    return sum(row["area"][what][score][0] for row in DENSE) / len(DENSE)
+
+
+def dense_leads(kinds: list[str], pair: str) -> tuple[list[float], list[float]]:
+    """Leads in area and their errors, by kind and seed."""
+    found = [row["ahead"][what][pair] for what in kinds for row in DENSE]
+    return tuple(list(part) for part in zip(*found, strict=True))
+
+
+def test_the_table_of_densities_is_that_of_the_record():
+    kinds = {"mirrored digits": "mirrored", "digits upside down": "upside down"}
+    kinds |= {what: what for what in ("letters", "animals", "half the size")}
+    kinds = {name: f"{what}, from 0" for name, what in kinds.items()}
+    kinds |= {"an unseen four": "unseen 4", "an unseen one": "unseen 1"}
+    rows = table("what does not belong |")
+    assert {name for name, _ in rows} == set(kinds)
+    parts = "density", "error and density"
+    scores = [f"{name}, {part}" for name in CODES for part in parts] + ["left over"]
+    for (name, _), cells in rows.items():
+        for cell, score in zip(cells, scores, strict=True):
+            known = score in DENSE[0]["area"][kinds[name]]
+            expected = printed(dense(kinds[name], score), 3) if known else "–"
+            assert cell == expected, (name, score)
+
+
+def test_densities_are_of_the_models_of_the_other_record_and_fifty_is_chosen():
+    assert [row["seed"] for row in DENSE] == [0, 1, 2]
+    for row, known in zip(DENSE, of_seeds("digits"), strict=True):
+        for what in ("mirrored", "upside down", "half the size", "letters"):
+            areas, expected = row["area"][f"{what}, from 0"], known["anomalies"][what]
+            for name in CODES:
+                score = f"{name}, squared error"
+                assert areas[score][0] == pytest.approx(expected[score][0], abs=0.0015)
+        for tried in row["held out"].values():
+            assert tried["50"][0] > tried["10"][0] + 2 * sum(tried["50"][1:])
+    of_ae = DENSE[0]["held out"]["auto-encoder"]
+    says("encoder $#$ nats against $#$ in", of_ae["50"][0], of_ae["10"][0])
+
+
+def test_what_densities_of_codes_find_is_in_the_record():
+    letters, four, one = "letters, from 0", "unseen 4", "unseen 1"
+    half = "half the size, from 0"
+    found = [dense(what, OF_CODE) for what in (letters, four, half, one)]
+    says("or better (#, #), small digits with #", *found[:3])
+    says("and an unseen one with #; on", found[3])
+    says("the auto-encoder's codes (#, #); on letters", *found[:2])
+    says("the VAE's sum too (#), on", dense(letters, OF_SUM))
+    says("density of PCA's codes (#) | none", dense(four, "PCA, density"))
+    says("the auto-encoder's codes (#, #); on half", *found[2:])
+    says("VAE's is level with it (#) |", dense(half, "VAE, density"))
+    lost, _ = dense_leads(
+        ["animals, from 0"], f"{OF_CODE} - auto-encoder, squared error"
+    )
+    assert -0.01 < min(lost) and max(lost) < 0
+    left = f"{OF_CODE} - left over"
+    leads, errors = dense_leads([letters], left)
+    says("codes with #, # and # more than", *leads)
+    says("errors up to #, the images", max(errors))
+    later, _ = dense_leads(["letters, from 5000"], left)
+    says("5,000 on with #, # and # more.", *later)
+    assert min(leads + later) > 0
+    (behind, *ahead), errors = dense_leads([four], left)
+    says("the four it is # behind, # and # ahead", -behind, *ahead)
+    says("ahead, with an error of #, and", max(errors))
+    of_pca, errors = dense_leads([four], "PCA, density - left over")
+    says("of PCA's codes # ± # ahead.", of_pca[0], errors[0])
+
+
+def test_error_and_density_are_ahead_on_mirrored_and_turned_digits():
+    kinds = [f"{t}, from {n}" for n in (0, 5000) for t in ("mirrored", "upside down")]
+    ae_sum, error = "auto-encoder, error and density", "VAE, squared error"
+    pairs = f"{OF_SUM} - {error}", f"{ae_sum} - {error}", f"{OF_SUM} - {ae_sum}"
+    (vae, of_vae), (ae, of_ae), (both, of_both) = (
+        dense_leads(kinds, pair) for pair in pairs
+    )
+    says("sum is # to # ahead of its squared", min(vae), max(vae))
+    says("the auto-encoder's # to #; the", min(ae), max(ae))
+    says("VAE's is # to # ahead of the auto-encoder's", min(both), max(both))
+    errors = of_vae + of_ae + of_both
+    says("auto-encoder's (errors # to #)", min(errors), max(errors))
+    assert min(lead / error for lead, error in zip(vae, of_vae, strict=True)) > 3
+    assert min(ae) >= 0 < min(both)
+    signs = dense_leads(kinds, f"{OF_SUM} - {OF_CODE}")[0]
+    assert min(signs) < 0 < max(signs)

@@ -207,7 +207,7 @@ OTHERS = {
         {"runs": uses.run(), "more holes": uses.more_holes()}
         | {"more planes": uses.more_planes(), "thousands": uses.thousands()}
         | {"more pairs": uses.more_pairs(), "left over": uses.left_overs()}
-        | {"more middles": uses.more_middles()},
+        | {"more middles": uses.more_middles(), "densities": uses.densities()},
     ),
     "molecules": lambda: write_record("molecules", {"runs": molecules.run()}),
     "molecule-search": lambda: write_record("molecule-search", molecule_search.run()),

@@ -52,6 +52,21 @@ MIDDLES = {  # by method, what its share of neighbours of one kind is held again
     "one stored": ("VAE, circle",),
 }
 
+LEFT_OVER = ("mirrored", "upside down", "letters", "unseen 4")  # not a ruler's rows
+RIVAL_SCORES = (  # by the codes' density, and what its area is held against
+    ("PCA, density", "left over"),
+    ("auto-encoder, density", "left over"),
+    ("auto-encoder, density", "auto-encoder, squared error"),
+    ("auto-encoder, density", "VAE, squared error"),
+    ("auto-encoder, density", "VAE, density"),
+    ("auto-encoder, error and density", "VAE, squared error"),
+    ("auto-encoder, error and density", "left over"),
+    ("VAE, error and density", "VAE, squared error"),
+    ("VAE, error and density", "auto-encoder, density"),
+    ("VAE, error and density", "auto-encoder, error and density"),
+    ("VAE, error and density", "left over"),
+)
+
 
 @cache
 def nb() -> SimpleNamespace:
@@ -235,19 +250,7 @@ def left_overs() -> list[dict]:
     A row for each seed of the models. The areas under the curve, by the noise for which
     the regression was chosen, need no seed, and are the same in each row.
     """
-    train, test = load_mnist("train"), load_mnist("test")
-    learned, labels = train.images[:-10_000], train.labels[:-10_000]
-    sets = {}  # by what is odd: images that are known, normal ones, odd ones
-    for kind in UNSEEN["digits"]:
-        parts = (
-            test.images[is_odd] for is_odd in (test.labels != kind, test.labels == kind)
-        )
-        known = learned[labels != kind][:20_000]
-        sets[f"unseen {kind}"] = known, *(part[:N_NORMAL] for part in parts)
-    for first in BLOCKS:
-        normal = test.images[first : first + N_NORMAL]
-        for kind, odd in (nb().changed(normal) | {"letters": nb().letters()}).items():
-            sets[f"{kind}, from {first}"] = learned, normal, odd
+    learned, sets = load_mnist("train").images[:-10_000], odd_sets()
     chosen, scores = load_record("rivals")["chosen"], {}
     for s in ("0.5", "1.0"):
         for name, (known, *images) in sets.items():
@@ -269,6 +272,114 @@ def left_overs() -> list[dict]:
         results.append(rounded(row))
         print("left over", results[-1], flush=True)
     return results
+
+
+@cache
+def odd_sets() -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """By what is odd among digits: images that are known, normal ones, odd ones."""
+    train, test = load_mnist("train"), load_mnist("test")
+    learned, labels = train.images[:-10_000], train.labels[:-10_000]
+    sets = {}
+    for kind in UNSEEN["digits"]:
+        parts = (
+            test.images[is_odd] for is_odd in (test.labels != kind, test.labels == kind)
+        )
+        known = learned[labels != kind][:20_000]
+        sets[f"unseen {kind}"] = known, *(part[:N_NORMAL] for part in parts)
+    for first in BLOCKS:
+        normal = test.images[first : first + N_NORMAL]
+        for kind, odd in (nb().changed(normal) | {"letters": nb().letters()}).items():
+            sets[f"{kind}, from {first}"] = learned, normal, odd
+    return sets
+
+
+def densities() -> list[dict]:
+    """The density of a model's codes as a score, alone and with its squared error.
+
+    A row for each seed. A mixture of Gaussians is fitted to the codes of 20,000 digits
+    that the model has learned from; of ten and fifty Gaussians it is fifty, which
+    digits that were kept aside prefer, for each model: no anomaly is asked.
+    """
+    results = []
+    for seed in SEEDS:
+        row: dict = {"run": "densities", "seed": seed}
+        for kind in (None, *UNSEEN["digits"]):
+            for part, found in of_codes(kind, seed).items():
+                row[part] = row.get(part, {}) | found
+        results.append(rounded(row))
+        print("densities", results[-1], flush=True)
+    return results
+
+
+def of_codes(kind: int | None, seed: int) -> dict:
+    """Areas and leads of what the densities say, one kind of digit left out or none."""
+    learned, kept, sets = without(kind)
+    models, fitted = nb().all_three(learned, seed, epochs=5), {}
+    found: dict = {"held out": {}, "area": {}, "ahead": {}}
+    for name, model in models.items():
+        codes = nb().code_of(model, learned[:20_000])
+        fitted[name] = density_of(name, kind, codes, 50)
+        if kind is None:
+            tried = {"10": density_of(name, kind, codes, 10), "50": fitted[name]}
+            found["held out"][name] = {
+                n: nb().summary(-nb().unlikely(model, fit, kept))
+                for n, fit in tried.items()
+            }
+    for what, (_, *images) in sets.items():
+        scores = {}
+        for name, model in models.items():
+            given = model, fitted[name]
+            scores |= {
+                f"{name}, squared error": [
+                    nb().squared_error(model, x) for x in images
+                ],
+                f"{name}, density": [nb().unlikely(*given, x) for x in images],
+                f"{name}, error and density": [
+                    nb().error_and_density(*given, x, kept) for x in images
+                ],
+            }
+        if what.startswith(LEFT_OVER):
+            scores["left over"] = left_by(what)
+        found["area"][what] = {k: nb().auc(*both) for k, both in scores.items()}
+        found["ahead"][what] = {
+            f"{one} - {other}": ahead_by(scores[one], scores[other])
+            for one, other in RIVAL_SCORES
+            if other in scores
+        }
+    return found
+
+
+def without(kind: int | None) -> tuple[Tensor, Tensor, dict]:
+    """What is learned, what is kept aside, and what is judged, without one kind."""
+    train, test, sets = load_mnist("train"), load_mnist("test"), odd_sets()
+    kept, labels = train.images[-10_000:], train.labels[-10_000:]
+    if kind is not None:
+        what = f"unseen {kind}"
+        return sets[what][0], kept[labels != kind][:1000], {what: sets[what]}
+    learned = train.images[:-10_000]
+    animals = learned, test.images[:N_NORMAL], load_animals("test").images[:N_NORMAL]
+    sets = {what: images for what, images in sets.items() if "unseen" not in what}
+    return learned, kept[:1000], sets | {"animals, from 0": animals}
+
+
+PCA_DENSITIES: dict = {}  # PCA has no seed, and is fitted once
+
+
+def density_of(name: str, kind: int | None, codes: Tensor, n: int):
+    """A mixture of n Gaussians, as the notebook fits it."""
+    if name != "PCA":
+        return nb().density(codes, n)
+    if (kind, n) not in PCA_DENSITIES:
+        PCA_DENSITIES[kind, n] = nb().density(codes, n)
+    return PCA_DENSITIES[kind, n]
+
+
+@cache
+def left_by(what: str) -> list[Tensor]:
+    """What stored digits leave over of the normal images and of the odd ones."""
+    known, *images = odd_sets()[what]
+    near = load_record("rivals")["chosen"]["0.5"]
+    return [nb().left_over(x, known, *near) for x in images]
 
 
 def ahead_by(scores: list[Tensor], others: list[Tensor]) -> tuple[float, float]:
