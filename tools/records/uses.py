@@ -275,7 +275,7 @@ def left_overs() -> list[dict]:
 
 
 @cache
-def odd_sets() -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+def odd_sets() -> dict[str, tuple[Tensor, ...]]:
     """By what is odd among digits: images that are known, normal ones, odd ones."""
     train, test = load_mnist("train"), load_mnist("test")
     learned, labels = train.images[:-10_000], train.labels[:-10_000]
@@ -326,7 +326,7 @@ def of_codes(kind: int | None, seed: int) -> dict:
                 for n, fit in tried.items()
             }
     for what, (_, *images) in sets.items():
-        scores = {}
+        scores: dict[str, list[Tensor]] = {}
         for name, model in models.items():
             given = model, fitted[name]
             scores |= {
