@@ -50,9 +50,10 @@ IMPORTS = {
         *("data", "domains", "likelihoods", "networks", "posteriors", "priors"),
         "writers",
     },
+    "layered_configs": {"configs", "data", "domains", "networks"},
     "data_sets": {
         *("animals", "arguments", "configs", "data", "domains", "image_arrays"),
-        *("image_folders", "molecules"),
+        *("image_folders", "layered_configs", "molecules"),
     },
     "recipes": {"data", "domains"},
     "latent": {"configs", "domains"},
@@ -66,6 +67,14 @@ IMPORTS = {
         *("tokens", "writers"),
     },
     "doors": {"data", "domains", "latent", "priors", "recipes"},
+    "layers": {"distributions", "models", "networks"},
+    "hierarchical": {
+        *("distributions", "domains", "doors", "latent", "layered_configs", "layers"),
+        "likelihoods",
+    },
+    "diffusion": {
+        *("data", "distributions", "domains", "latent", "layered_configs", "networks"),
+    },
     "evaluation": {
         *("domains", "doors", "latent", "likelihoods", "models", "objectives"),
     },
@@ -83,11 +92,12 @@ IMPORTS = {
     },
     "containers": {"files"},
     "kinds": {
-        *("autoencoder", "containers", "files", "guards", "latent", "models"),
-        "sequences",
+        *("autoencoder", "containers", "diffusion", "files", "guards"),
+        *("hierarchical", "latent", "models", "sequences"),
     },
     "checkpoints": {
-        *("configs", "containers", "files", "guards", "kinds", "latent", "recipes"),
+        *("configs", "containers", "files", "guards", "kinds", "latent"),
+        *("layered_configs", "recipes"),
     },
     "states": {
         *("checkpoints", "guards", "latent", "models", "recipes", "steps", "training"),
@@ -111,8 +121,8 @@ IMPORTS = {
         "priors",
     },
     "options": {
-        *("arguments", "checkpoints", "data_sets", "export", "models", "recipes"),
-        "writers",
+        *("arguments", "checkpoints", "data_sets", "export", "layered_configs"),
+        *("models", "recipes", "writers"),
     },
     "presets": {
         *("checkpoints", "configs", "data", "data_sets", "guards", "latent"),

@@ -11,7 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vae_lib.checkpoints import load
+from vae_lib.diffusion import Diffusion
 from vae_lib.guards import pick_device
+from vae_lib.hierarchical import HierarchicalVAE
+from vae_lib.latent import LatentVariableModel
+from vae_lib.layered_configs import ORDERS, DiffusionConfig, HierarchicalConfig
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.recipes import Recipe
 from vae_lib.runs import MODEL, train_run
@@ -63,7 +67,19 @@ class Watch(TorchDispatchMode):
         return result
 
 
-def run_epoch(model: VAE, images: Tensor, optimizer, **options) -> Tensor:
+def layered(name: str) -> LatentVariableModel:
+    """A model of several codes of six pixels: by its order, or a diffusion."""
+    if name in ORDERS:
+        config = HierarchicalConfig((3, 2), (5, 4), n_pixels=6, encoder=name)
+        return HierarchicalVAE(config)
+    model = Diffusion(DiffusionConfig(6, 4, (5,)))
+    torch.nn.init.normal_(model.network[-1].weight)
+    return model
+
+
+def run_epoch(
+    model: LatentVariableModel, images: Tensor, optimizer, **options
+) -> Tensor:
     order = torch.arange(len(images), device=images.device)
     how = {"latent_dim": model.config.latent_dim}
     how["step"] = options.pop("step", take_step)
@@ -80,6 +96,18 @@ def test_a_step_needs_no_value_and_makes_nothing_elsewhere(make_vae, options):
     with Watch() as watch:
         sums = run_epoch(model, images, optimizer, **options)
     assert sums.shape == (3, 3) and watch.devices == {"meta"} and not watch.waits
+
+
+@pytest.mark.parametrize("name", [*ORDERS, "diffusion"])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_nor_does_a_step_of_several_codes(name, options):
+    model, images = layered(name).to("meta"), torch.empty(7, 6, device="meta")
+    if name in ORDERS and options.get("objective") != "iwae":
+        options = options | {"free_bits": 0.1}
+    optimizer = torch.optim.SGD(model.parameters(), lr=math.nan)
+    with Watch() as watch:
+        run_epoch(model, images, optimizer, **options)
+    assert watch.devices == {"meta"} and not watch.waits
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -130,12 +158,16 @@ def images() -> Tensor:
 
 
 @pytest.mark.parametrize("device", HERE_AND_THERE)
-@pytest.mark.parametrize("network", ["mlp", "conv"])
-def test_a_device_computes_the_bound_and_the_gradient_of_the_cpu(device, network):
-    shape = (1, 8, 8) if network == "conv" else None
-    options = {"network": network, "shape": shape, "activation": "silu"}
-    model = VAE(VAEConfig(3, (6, 5), n_pixels=64, **options))
-    x, eps, found = torch.rand(7, 64), torch.randn(2, 7, 3), []
+@pytest.mark.parametrize("kind", ["mlp", "conv", *ORDERS, "diffusion"])
+def test_a_device_computes_the_bound_and_the_gradient_of_the_cpu(device, kind):
+    if kind in ("mlp", "conv"):
+        shape = (1, 8, 8) if kind == "conv" else None
+        options = {"network": kind, "shape": shape, "activation": "silu"}
+        model = VAE(VAEConfig(3, (6, 5), n_pixels=64, **options))
+    else:
+        model = layered(kind)
+    x = torch.rand(7, model.config.n_pixels)
+    eps, found = torch.randn(2, 7, model.noise_dim), []
     for place in ("cpu", device):
         model.zero_grad()
         output = model.to(place)(x.to(place), eps=eps.to(place), weights=True)

@@ -39,7 +39,10 @@ from vae_lib import (
 )
 from vae_lib.autoencoder import AutoEncoder
 from vae_lib.configs import SequenceConfig, VAEConfig
+from vae_lib.diffusion import Diffusion
 from vae_lib.domains import described
+from vae_lib.hierarchical import HierarchicalVAE, kl_by_layer
+from vae_lib.layered_configs import DiffusionConfig, HierarchicalConfig
 from vae_lib.linear_gaussian import LinearGaussianModel
 from vae_lib.models import VAE
 from vae_lib.recipes import Recipe
@@ -47,12 +50,15 @@ from vae_lib.recipes import Recipe
 CONFIG = VAEConfig(latent_dim=2, hidden_dims=(4,), n_pixels=6)
 STRINGS = SequenceConfig(2, 4, 3, n_tokens=3, length=3)
 TOLD = replace(STRINGS, n_properties=2)
+LAYERS = HierarchicalConfig((3, 2), (5, 4), 1, n_pixels=6)
+STEPS = DiffusionConfig(2, 4, (5,))
 MODULES = {
     *("distributions", "objectives", "configs", "models", "autoencoder", "data"),
     *("evaluation", "plots", "linear_gaussian", "symbolic", "steps", "compiled"),
     *("by_hand", "estimators", "flat_adam"),
     *("guards", "recipes", "training", "data_sets", "animals"),
     *("molecules", "sequences", "tokens"),
+    *("layered_configs", "hierarchical", "diffusion"),
 }
 PARTS = {  # no doors: train puts them together, of what it has checked
     *("steps.Epoch", "steps.TrainingHistory", "steps.bound_and_sums"),
@@ -72,7 +78,11 @@ PARTS = {  # no doors: train puts them together, of what it has checked
     *("sequences.SequenceVAE.x_dtype", "sequences.SequenceVAE.is_told"),
     "data_sets.DataSet.examples_for",
     *("data_sets.describe", "data_sets.kinds_in_words", "configs.VAEConfig.picture"),
-    "models.VAE.q_is_gaussian",
+    *("models.VAE.q_is_gaussian", "hierarchical.HierarchicalVAE.q_is_gaussian"),
+    *("diffusion.Diffusion.q_is_gaussian", "diffusion.Diffusion.signal_and_noise"),
+    "layered_configs.HierarchicalConfig.latent_dim",
+    "layered_configs.HierarchicalConfig.picture",
+    "layered_configs.DiffusionConfig.latent_dim",
     *("autoencoder.AutoEncoder",),  # its constructor is that of VAE
 }
 HANDED_ON = {"model", "optimizer", "epoch", "step", "stop"}
@@ -115,6 +125,22 @@ NO_PROPERTIES += [torch.zeros(4, 2).long(), with_one(math.nan, rand(4, 2))]
 NO_MODEL = [None, "mnist-2d", CONFIG, nn.Linear(6, 2), VAE]
 SHORT = [lambda: VAE(CONFIG).half(), lambda: VAE(CONFIG).bfloat16()]
 MIXED = [lambda: part_of_double(), lambda: VAE(CONFIG).to("meta")]
+NO_LAYERS = [*NO_MODEL, lambda: VAE(CONFIG), lambda: HierarchicalVAE(LAYERS).half()]
+NO_X_OF_LAYERS = [
+    *NO_FLOATS,
+    *OTHER_TYPE,
+    rand(4, 5),
+    rand(0, 6),
+    rand(6),
+    rand(1, 4, 6),
+]
+NO_X_OF_LAYERS += [torch.zeros(4, 6, device="meta")]
+NO_WIDTHS = [None, 4, "44", {4}, (4,), (4, 0), (4, 5, 6), [4.0, 5.0], [True, True]]
+NO_POINTS = [*NO_FLOATS, *ELSEWHERE, rand(4, 3), rand(0, 2), torch.rand(())]
+NO_POINTS += [rand(4, 2).double(), rand(4, 2).half()]
+FOUR_STEPS = torch.tensor([1, 2, 3, 4])
+NO_STEPS = [None, 2, [1, 2, 3, 4], FOUR_STEPS.float(), FOUR_STEPS.int(), FOUR_STEPS[:0]]
+NO_STEPS += [FOUR_STEPS + 1, FOUR_STEPS - 1, FOUR_STEPS.to("meta")]
 NO_NUMBERS = [None, "x", ["x"], 1.0, [], torch.ones(3) + 1j, [[1.0], [1.0, 2.0]]]
 NOT_FINITE = [torch.tensor([1.0, 2.0, math.nan]), [1.0, 2.0, math.inf]]
 WRONG_COUNT = [torch.ones(4), torch.ones(3, 2), torch.ones(2)]
@@ -304,6 +330,34 @@ TABLE = {
         dict.fromkeys(("latent_dim", "hidden_dim", "embedding_dim", "length"), WHOLE)
         | {"n_tokens": [*WHOLE, 1], "decoder": NO_NAME, "window": [*WHOLE, 2]}
         | {"n_properties": [-1, *NO_NUMBER, 1.5, 2**70]},
+    ),
+    "layered_configs.HierarchicalConfig": (
+        HierarchicalConfig,
+        lambda: {"likelihood": "gaussian"},
+        {
+            "latent_dims": NO_WIDTHS,
+            "hidden_dims": NO_WIDTHS,
+            "n_hidden": [*NO_NUMBER, -1, 1.5, 2.0, 51, 2**70],
+            "activation": NO_NAME,
+            "encoder": NO_NAME,
+            "likelihood": NO_NAME,
+            "n_pixels": WHOLE,
+            "noise_std": POSITIVE,
+            "learn_noise": SWITCH,
+            "shape": [3, (28, 28), (1, 2, 3), (0, 1, 1), "1,28,28", (1.0, 28, 28)],
+        },
+    ),
+    "layered_configs.DiffusionConfig": (
+        DiffusionConfig,
+        dict,
+        {
+            "n_pixels": WHOLE,
+            "n_steps": [*WHOLE, 1, 10_001],
+            "hidden_dims": [None, 4, "44", {4}, (4, 0), [4.0], [True], ["4"]],
+            "activation": NO_NAME,
+            "log_snr_first": [*NO_NUMBER, math.inf, 20.5, -6, -6.5],
+            "log_snr_last": [*NO_NUMBER, -math.inf, -20.5, 6, 6.5],
+        },
     ),
     "models.VAE": (
         VAE,
@@ -502,6 +556,140 @@ TABLE = {
         lambda: {"n": 2},
         {"n": WHOLE, "generator": OTHER_GENERATOR},
     ),
+    "hierarchical.HierarchicalVAE": (
+        HierarchicalVAE,
+        lambda: {"config": LAYERS},
+        {"config": [None, 2, {}, asdict(LAYERS), CONFIG, HierarchicalConfig]},
+    ),
+    "hierarchical.HierarchicalVAE.from_data": (
+        HierarchicalVAE.from_data,
+        lambda: {"config": LAYERS, "images": rand(4, 6)},
+        {"config": [None, {}, CONFIG], "images": IMAGES},
+    ),
+    "hierarchical.HierarchicalVAE.check_data": (
+        HierarchicalVAE.check_data,
+        lambda: {"config": LAYERS, "x": rand(4, 6)},
+        {"config": [None, {}, CONFIG], "x": IMAGES},
+    ),
+    "hierarchical.HierarchicalVAE.encode": (
+        lambda **given: HierarchicalVAE(LAYERS).encode(**given),
+        lambda: {"x": rand(4, 6)},
+        {"x": NO_X_OF_LAYERS},
+    ),
+    "hierarchical.HierarchicalVAE.decode": (
+        lambda **given: HierarchicalVAE(LAYERS).decode(**given),
+        lambda: {"z": rand(5, 4, 3)},
+        {"z": [*NO_FLOATS, *ELSEWHERE, rand(4, 2), rand(0, 3), rand(4, 3).double()]},
+    ),
+    "hierarchical.HierarchicalVAE.prior_of": (
+        lambda **given: HierarchicalVAE(LAYERS).prior_of(**given),
+        lambda: {"layer": 1, "z": rand(4, 2)},
+        {"layer": [*WHOLE, 3], "z": [*NO_POINTS, torch.rand(4, 1)]},
+    ),
+    "hierarchical.HierarchicalVAE.layers": (
+        lambda **given: HierarchicalVAE(LAYERS).layers(**given),
+        lambda: {"x": rand(4, 6), "eps": rand(4, 5)},
+        {
+            "x": NO_X_OF_LAYERS,
+            "eps": [*NO_FLOATS, rand(4, 4), rand(3, 5), rand(5), rand(2, 3, 4, 5)]
+            + [rand(4, 5).double(), rand(0, 4, 5), torch.zeros(4, 5, device="meta")],
+        },
+    ),
+    "hierarchical.HierarchicalVAE.forward": (
+        lambda **given: HierarchicalVAE(LAYERS)(**given),
+        lambda: {"x": rand(4, 6)},
+        {
+            "x": NO_X_OF_LAYERS,
+            "n_samples": WHOLE[1:],
+            "y": LABELS_OF_FOUR,
+            "eps": [*NO_FLOATS[1:], rand(4, 3), rand(3, 5), rand(4, 5).double()],
+            "generator": OTHER_GENERATOR,
+            "weights": SWITCH,
+        },
+    ),
+    "hierarchical.HierarchicalVAE.mean_image": (
+        lambda **given: HierarchicalVAE(LAYERS).mean_image(**given),
+        lambda: {"z": rand(4, 3)},
+        {"z": [*NO_FLOATS, rand(4, 2), rand(0, 3)]},
+    ),
+    "hierarchical.HierarchicalVAE.draw_below": (
+        lambda **given: HierarchicalVAE(LAYERS).draw_below(**given),
+        lambda: {"layer": 2, "z": rand(4, 2)},
+        {"layer": [*WHOLE, 3], "z": NO_POINTS, "generator": OTHER_GENERATOR},
+    ),
+    "hierarchical.HierarchicalVAE.sample": (
+        lambda **given: HierarchicalVAE(LAYERS).sample(**given),
+        lambda: {"n": 2},
+        {"n": WHOLE, "generator": OTHER_GENERATOR},
+    ),
+    "hierarchical.kl_by_layer": (
+        kl_by_layer,
+        lambda: {"model": HierarchicalVAE(LAYERS), "images": rand(4, 6)},
+        {
+            "model": NO_LAYERS,
+            "images": IMAGES + OTHER_TYPE,
+            "generator": OTHER_GENERATOR,
+        },
+    ),
+    "diffusion.Diffusion": (
+        Diffusion,
+        lambda: {"config": STEPS},
+        {"config": [None, 2, {}, asdict(STEPS), CONFIG, DiffusionConfig]},
+    ),
+    "diffusion.Diffusion.check_data": (
+        Diffusion.check_data,
+        lambda: {"config": STEPS, "x": 3 - rand(4, 2)},
+        {
+            "config": [None, {}, CONFIG],
+            "x": [None, [[0.5] * 2], rand(4, 3), rand(2), rand(0, 2), rand(4, 2) + 1j]
+            + [rand(4, 2).byte(), with_one(math.nan, rand(4, 2))],
+        },
+    ),
+    "diffusion.Diffusion.encode": (
+        lambda **given: Diffusion(STEPS).encode(**given),
+        lambda: {"x": rand(4, 2)},
+        {"x": [*NO_POINTS, rand(5, 4, 2)]},
+    ),
+    "diffusion.Diffusion.guess": (
+        lambda **given: Diffusion(STEPS).guess(**given),
+        lambda: {"x_t": rand(4, 2), "t": FOUR_STEPS},
+        {
+            "x_t": [*NO_POINTS, rand(3, 2), rand(5, 4, 2)],
+            "t": [*NO_STEPS, FOUR_STEPS[:3]],
+        },
+    ),
+    "diffusion.Diffusion.noised": (
+        lambda **given: Diffusion(STEPS).noised(**given),
+        lambda: {"x": rand(3, 2), "eps": rand(5, 3, 4, 2)},
+        {
+            "x": [*NO_POINTS, rand(5, 3, 2), rand(4, 2)],
+            "eps": [*NO_POINTS, rand(4, 2), rand(3, 5, 2), rand(2, 4, 2)]
+            + [rand(3, 4, 2).double()],
+        },
+    ),
+    "diffusion.Diffusion.step_back": (
+        lambda **given: Diffusion(STEPS).step_back(**given),
+        lambda: {"t": FOUR_STEPS[1:]},
+        {"t": [*NO_STEPS, FOUR_STEPS]},
+    ),
+    "diffusion.Diffusion.forward": (
+        lambda **given: Diffusion(STEPS)(**given),
+        lambda: {"x": rand(4, 2)},
+        {
+            "x": [*NO_POINTS, rand(5, 4, 2)],
+            "n_samples": WHOLE[1:],
+            "y": LABELS_OF_FOUR,
+            "eps": [*NO_FLOATS[1:], rand(4, 7), rand(3, 8), rand(4, 8).double()]
+            + [rand(4, 4, 2), rand(0, 4, 8)],
+            "generator": OTHER_GENERATOR,
+            "weights": SWITCH,
+        },
+    ),
+    "diffusion.Diffusion.sample": (
+        lambda **given: Diffusion(STEPS).sample(**given),
+        lambda: {"n": 2},
+        {"n": WHOLE, "generator": OTHER_GENERATOR},
+    ),
     "data.binarize": (
         data.binarize,
         lambda: {"images": rand(4, 6), "how": "sample"},
@@ -563,6 +751,9 @@ TABLE = {
                 *(*NO_MODEL, *SHORT, *MIXED, lambda: AutoEncoder(CONFIG)),
                 lambda: VAE(replace(CONFIG, latent_dim=3)),
                 lambda: VAE(replace(CONFIG, likelihood="gaussian")),
+                lambda: HierarchicalVAE(replace(LAYERS, latent_dims=(1, 1))),
+                lambda: Diffusion(replace(STEPS, n_pixels=1, n_steps=2)),
+                lambda: sequences.SequenceVAE(STRINGS),
             ],
             "images": IMAGES + OTHER_TYPE,
             "limit": POSITIVE,
@@ -574,7 +765,10 @@ TABLE = {
         evaluation.active_units,
         lambda: {"model": VAE(CONFIG), "images": rand(4, 6)},
         {
-            "model": NO_MODEL + SHORT + MIXED + [without_number],
+            "model": NO_MODEL
+            + SHORT
+            + MIXED
+            + [without_number, lambda: HierarchicalVAE(LAYERS)],
             "images": [*IMAGES, *OTHER_TYPE, rand(1, 6)],
             "threshold": NOT_NEGATIVE,
         },

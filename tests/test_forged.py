@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
 
 from vae_lib import records, runs
 from vae_lib.checkpoints import CheckpointError, load, save
@@ -218,7 +219,12 @@ CONFIGS = {
     "null": "null",
     "nested": "[" * 100_000 + "]" * 100_000,
     "of a class": '{"kind": ["VAE"]}',
-    "of another class": '{"kind": "Diffusion"}',
+    "of another class": '{"kind": "Flow"}',
+    "of a class of other weights": '{"kind": "Diffusion"}',
+    "hidden layers without end": '{"kind": "HierarchicalVAE", "n_hidden": 2147483648}',
+    "steps without end": '{"kind": "Diffusion", "n_steps": 2147483648}',
+    "wide codes": json.dumps({"kind": "HierarchicalVAE", "latent_dims": [2**31] * 2}),
+    "no order": '{"kind": "HierarchicalVAE", "encoder": ["ladder"]}',
     "wrong types": '{"hidden_dims": "abc", "noise_std": "x"}',
 }
 RECORDS = {
@@ -237,7 +243,7 @@ def test_a_forged_configuration_is_refused_before_anything_of_its_size_is_made(
     name, sound, refuses, monkeypatch
 ):
     forge(sound, config=CONFIGS[name])
-    monkeypatch.setattr(VAE, "to", None)  # what is made for real is moved to its type
+    monkeypatch.setattr(nn.Module, "to", None)  # what is made for real is moved
     with refuses(CheckpointError, MODEL):
         load(sound)
 

@@ -185,7 +185,7 @@ def test_a_new_model_is_one_class_and_one_line(
     bound = evaluate_elbo(model, images).elbo
     assert log_likelihood(model, images, n_samples=50).mean() > bound
     save(path, model)
-    with refuses(CheckpointError, "AutoEncoder or SequenceVAE, got 'Linear'"):
+    with refuses(CheckpointError, "HierarchicalVAE or Diffusion, got 'Linear'"):
         load(path)
     monkeypatch.setitem(KINDS, "Linear", Linear)
     found = load(path)

@@ -15,13 +15,17 @@ import torch
 from vae_lib import __main__ as command_line
 from vae_lib import checkpoints
 from vae_lib.autoencoder import AutoEncoder
-from vae_lib.checkpoints import PRETRAINED, load, load_pretrained
+from vae_lib.checkpoints import PRETRAINED, Pretrained, load, load_pretrained, save
 from vae_lib.configs import SequenceConfig
 from vae_lib.data import ImageSet, binarize, load_mnist
 from vae_lib.data_sets import DATA_SETS
+from vae_lib.diffusion import Diffusion
 from vae_lib.evaluation import evaluate_elbo, log_likelihood
+from vae_lib.hierarchical import HierarchicalVAE
+from vae_lib.layered_configs import DiffusionConfig, HierarchicalConfig
 from vae_lib.models import VAE, VAEConfig
 from vae_lib.molecules import DEVIATIONS, MEANS, MoleculeSet, read_smiles, standardized
+from vae_lib.presets import fitted
 from vae_lib.recipes import Recipe, from_file
 from vae_lib.runs import train_run
 from vae_lib.sources import sha256_of
@@ -150,11 +154,11 @@ def test_strings_are_trained_judged_and_written(run, tmp_path, few_molecules):
         (["train", "--out", "NEW", "--data", "molecules", "--preset", "mnist-2d"],
          "a preset or a run of SequenceConfig for molecules, got 'VAEConfig'"),
         (["train", "--out", "NEW", "--data", "mnist", "--preset", "molecules"],
-         "a preset or a run of VAEConfig for mnist, got 'SequenceConfig'"),
+         "a preset or a run of VAEConfig or HierarchicalConfig for mnist, got 'Seq"),
         (["train", "--out", "RUN", "--resume", "--data", "mnist"],
-         "VAEConfig for mnist"),
+         "VAEConfig or HierarchicalConfig for mnist, got 'SequenceConfig'"),
         (["evaluate", "RUN", "--data", "mnist"],
-         "expected a model of mnist: VAE, got 'SequenceVAE'"),
+         "expected a model of mnist: VAE or HierarchicalVAE, got 'SequenceVAE'"),
         (["evaluate", "mnist-2d", "--data", "molecules"],
          "expected a model of molecules: SequenceVAE, got 'VAE'"),
         (["export", "RUN", "--out", "NEW"],
@@ -172,6 +176,85 @@ def test_strings_and_images_are_not_taken_for_each_other(words, said, run, tmp_p
     assert code == 2 and out == "" and err.count("\n") == 1 and said in err
     assert (own / "model.safetensors").read_bytes() == before
     assert not (tmp_path / "NEW" / "model.safetensors").exists()
+
+
+LAYERS = ("--latent-dims", "20,10", "--hidden-dims", "60,30", "--encoder", "ladder")
+
+
+@pytest.fixture
+def of_two_layers(monkeypatch) -> Recipe:
+    """A preset "two" of two layers, and its recipe."""
+    recipe = Recipe(epochs=1, batch_size=20, binarization="sample")
+    preset = Pretrained(HierarchicalConfig((4, 3), (8, 6), 1), recipe, "")
+    monkeypatch.setitem(PRETRAINED, "two", preset)
+    return recipe
+
+
+def test_several_layers_are_trained_judged_and_gone_on_with(
+    run, tmp_path, of_two_layers, few_digits
+):
+    words = ("train", "--preset", "two", "--out", tmp_path, *LAYERS)
+    code, out, err = run(*words)
+    assert code == 0 and err == "" and "1 epochs" in out
+    model = load(tmp_path / "model.safetensors")
+    config = HierarchicalConfig((20, 10), (60, 30), 1, encoder="ladder")
+    assert type(model) is HierarchicalVAE and model.config == config
+    assert (tmp_path / "samples.png").exists()
+    assert from_file(model.record["recipe"]) == of_two_layers
+    again = run("train", "--out", tmp_path, "--resume", "--epochs", 2, "--json")
+    assert again[0] == 0 and json.loads(again[1])["epoch"] == 2
+    code, out, _ = run("evaluate", tmp_path, "--n-samples", 7, "--json")
+    bits = of_two_layers.as_trained(few_digits)
+    found = load(tmp_path / "model.safetensors")
+    assert code == 0 and found.config == config
+    elbo = evaluate_elbo(found, bits).elbo
+    assert json.loads(out)["elbo"] == pytest.approx(elbo)
+
+
+def test_several_layers_are_fitted_to_pictures_of_another_size():
+    data = DATA_SETS["mnist"]._replace(shape=(3, 4, 5))
+    asked = {"latent_dims": (2, 1), "n_hidden": 0}
+    config = fitted(HierarchicalConfig((4, 3), (8, 6)), data, asked)
+    expected = HierarchicalConfig((2, 1), (8, 6), 0, n_pixels=60, shape=(3, 4, 5))
+    assert config == expected and config.picture == (3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--latent-dims", "20"], "expected a width >= 1 for each layer's latents"),
+        (["--latent-dims", "20,0"], "expected a width >= 1 for each layer's latents"),
+        (["--latent-dim", "20"], "options among --activation, --encoder, --hidden-d"),
+        (["--prior", "mixture"], "got '--prior'"),
+        (["--n-hidden", "200"], "expected at most 100 layers, got 400"),
+        (["--gradient", "path"], "for the gradient 'path', got 'HierarchicalVAE'"),
+        (["--step", "by-hand"], "for step='by hand', got HierarchicalVAE"),
+        (["--data", "molecules"], "SequenceConfig for molecules, got 'Hierarchical"),
+    ],
+)
+def test_what_several_layers_cannot_be_is_one_line(
+    words, said, run, tmp_path, of_two_layers
+):
+    code, out, err = run("train", "--preset", "two", "--out", tmp_path / "new", *words)
+    assert code == 2 and out == "" and err.count("\n") == 1 and said in err
+    assert not (tmp_path / "new" / "model.safetensors").exists()
+
+
+def test_one_layer_has_no_options_of_several(run, tmp_path):
+    code, _, err = run("train", "--out", tmp_path / "new", *LAYERS)
+    assert code == 2 and "expected options among --activation" in err
+
+
+def test_files_of_layers_and_steps_are_no_networks_of_a_page(run, tmp_path):
+    for model in (
+        HierarchicalVAE(HierarchicalConfig((4, 3), (8, 6))),
+        Diffusion(DiffusionConfig()),
+    ):
+        save(tmp_path / "model", model)
+        code, _, err = run("export", tmp_path / "model", "--out", tmp_path / "page.js")
+        assert code == 2 and f"a page can read, got {type(model).__name__}" in err
+    code, _, err = run("evaluate", tmp_path / "model")
+    assert code == 2 and err.count("\n") == 1 and "of images or of strings, got" in err
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])

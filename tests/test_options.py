@@ -8,6 +8,7 @@ import pytest
 
 from vae_lib.checkpoints import PRETRAINED
 from vae_lib.configs import SequenceConfig, VAEConfig
+from vae_lib.layered_configs import HierarchicalConfig
 from vae_lib.options import NETWORK, RECIPE, make_parser
 from vae_lib.recipes import Recipe
 
@@ -48,9 +49,10 @@ def parse(*words: str) -> dict:
 
 def test_everything_that_can_be_trained_has_an_option():
     assert set(RECIPE) == {field.name for field in fields(Recipe)}
-    told = asdict(VAEConfig()) | asdict(SequenceConfig())
+    configs = VAEConfig(), SequenceConfig(), HierarchicalConfig()
+    told = set().union(*map(asdict, configs))
     of_data = {"n_pixels", "shape", "length", "n_tokens"}
-    assert set(NETWORK) == set(told) - of_data
+    assert set(NETWORK) == told - of_data
 
 
 def test_the_help_names_each_command(help_of):
@@ -101,6 +103,7 @@ def test_none_stands_for_no_limit_and_no_layer():
     found = parse("--clip-norm", "none", "--hidden-dims", "none")
     assert found["clip_norm"] is None and found["hidden_dims"] == ()
     assert parse("--hidden-dims", "256,128")["hidden_dims"] == (256, 128)
+    assert parse("--latent-dims", "20,10")["latent_dims"] == (20, 10)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +115,7 @@ def test_none_stands_for_no_limit_and_no_layer():
         ("--activation", "relo", "relu"),
         ("--objective", "iwea", "iwae"),
         ("--schedule", "cosin", "cosine"),
+        ("--encoder", "lader", "ladder"),
         ("--device", "cudda", "cuda"),
         ("--device", "cudda:1", "cuda"),
     ],
@@ -142,6 +146,8 @@ def test_a_name_that_is_close_to_none_gets_no_hint(option, refused):
         ("--latent-dim", str(2**62)),
         ("--hidden-dims", "256,"),
         ("--hidden-dims", "9" * 30),
+        ("--latent-dims", "20;10"),
+        ("--n-hidden", "two"),
         ("--lr", "fast"),
         ("--clip-norm", "much"),
         ("--epochs", None),

@@ -28,6 +28,7 @@ from vae_lib.kinds import (
     with_names_of_today,
 )
 from vae_lib.latent import LatentVariableModel
+from vae_lib.layered_configs import HierarchicalConfig
 from vae_lib.recipes import Recipe
 
 FOLDER = Path(__file__).parent / "checkpoints"
@@ -43,7 +44,7 @@ class Pretrained(NamedTuple):
     start names the shipped model whose weights it started from, if any.
     """
 
-    config: VAEConfig | SequenceConfig
+    config: VAEConfig | SequenceConfig | HierarchicalConfig
     recipe: Recipe
     sha256: str
     start: str | None = None
@@ -53,6 +54,7 @@ BURDA = VAEConfig(latent_dim=50, hidden_dims=(200, 200), activation="tanh")
 GREY = Recipe(epochs=80, batch_size=256, schedule="cosine", warmup=0.5, clip_norm=30.0)
 IN_BITS = replace(GREY, clip_norm=None, binarization="sample")
 WEIGHTED = replace(IN_BITS, batch_size=128, objective="iwae", gradient="path")
+TWO_LAYERS = HierarchicalConfig((100, 50), (200, 100), activation="tanh")
 STRINGS = SequenceConfig(latent_dim=16)
 OF_STRINGS = Recipe(6, 256, 4e-3, "cosine", warmup=0.25, clip_norm=1.0, free_bits=0.15)
 # Made by `python -m tools.records.shipped NAME`, which prints the new sha256.
@@ -84,6 +86,12 @@ PRETRAINED = {
         replace(WEIGHTED, epochs=75, lr=2e-3, n_samples=50),
         "ba1211482a215a519aeaac03659075544edeae7a4cb1a02625db2e9feef5068e",
         "mnist-iwae-5",
+    ),
+    # Theirs with two layers of codes, L = 2.
+    "mnist-burda-2": Pretrained(
+        TWO_LAYERS,
+        replace(IN_BITS, epochs=600, lr=3e-3),
+        "16ebd98dd54a6977749a82297eb5372bdcdeb37631d9b18b3682d3c986965120",
     ),
     "molecules": Pretrained(
         STRINGS,

@@ -19,7 +19,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "prior": PRIORS,
     "posterior": POSTERIORS,
 }
-MOST_LAYERS = 100  # of a flow
+MOST_LAYERS = 100  # of a flow, or of codes
 
 
 @dataclass(frozen=True)

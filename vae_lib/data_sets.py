@@ -16,6 +16,7 @@ from vae_lib.data import SHAPE, load_fashion_mnist, load_mnist
 from vae_lib.domains import described, require
 from vae_lib.image_arrays import in_words, read_npz
 from vae_lib.image_folders import read_folder
+from vae_lib.layered_configs import HierarchicalConfig
 from vae_lib.molecules import LENGTH, PROPERTIES, load_molecules, standardized
 
 
@@ -25,7 +26,7 @@ class DataSet(NamedTuple):
     load: Callable[[str], tuple]  # of "train" or "test": x (N, D), and what is known
     shape: tuple[int, ...]  # channels, height, width; or the places of a row of tokens
     ink: bool = False  # grey is ink on white paper, as a digit's, and not light
-    config_class: type = VAEConfig  # of the models of such x
+    config_classes: tuple[type, ...] = (VAEConfig, HierarchicalConfig)  # of its models
     preset: str = "mnist-2d"  # whose network and recipe it takes if none are asked for
     properties: tuple[str, ...] = ()  # numbers about x that a model may be told
     standardized: Callable[[Tensor], Tensor] | None = None  # (N, P), as it is told them
@@ -50,7 +51,7 @@ DATA_SETS = {
     "molecules": DataSet(
         load_molecules,
         (LENGTH,),
-        config_class=SequenceConfig,
+        config_classes=(SequenceConfig,),
         preset="molecules",
         properties=PROPERTIES,
         standardized=standardized,
@@ -84,15 +85,16 @@ def usual_for(config: Any) -> str:
     Raises ValueError if there is none.
     """
     for name, data in DATA_SETS.items():
-        if isinstance(config, data.config_class):
+        if isinstance(config, data.config_classes):
             return name
-    raise ValueError(f"expected the configuration of a model, got {described(config)}")
+    expected = "expected the configuration of a model of images or of strings"
+    raise ValueError(f"{expected}, got {described(config)}")
 
 
 def describe(data: DataSet, split: str) -> str:
     """How many examples a split has, and what they are."""
     x, known = data.load(split)
-    if data.config_class is SequenceConfig:
+    if SequenceConfig in data.config_classes:
         most = f"strings of at most {data.shape[0] - 1} tokens"
         return f"{len(x):,} {most}; of each: {' '.join(data.properties)}"
     return f"{len(x):,} images, {in_words(data.shape)}; {kinds_in_words(known)}"

@@ -120,6 +120,17 @@ def check_floats(expected: str, *tensors: Tensor) -> None:
             raise ValueError(f"expected {expected} on one device, got {got}")
 
 
+def check_rows(what: str, given: Tensor, width: int, like: Tensor) -> None:
+    """One row (..., width) or more of floats, of the type and on the device of another.
+
+    Asks nothing of their values either.
+    """
+    expected = f"{what} of {like.dtype}"
+    check_floats(expected, given, like)
+    fits = given.shape[-1:] == (width,) and len(given) > 0
+    require(fits and given.dtype == like.dtype, expected, given)
+
+
 def check_finite_tensor(expected: str, tensor: Tensor) -> None:
     """Raise ValueError unless it is a dense tensor of finite floats: a look at each."""
     dense = isinstance(tensor, Tensor) and tensor.layout == torch.strided

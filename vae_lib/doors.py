@@ -72,7 +72,7 @@ def check_evidence(model: LatentVariableModel) -> None:
 def check_gaussian(model: LatentVariableModel, why: str) -> None:
     """Raise ValueError unless q(z|x) is the Gaussian of the encoder's mu and logvar."""
     if not model.q_is_gaussian:
-        got = model.config.posterior
+        got = getattr(model.config, "posterior", type(model).__name__)
         raise ValueError(f"expected the posterior 'gaussian' for {why}, got {got!r}")
 
 
@@ -86,10 +86,10 @@ def check_trainable(model: LatentVariableModel, recipe: Recipe) -> None:
         asked = getattr(recipe, name)
         used = model.draws_z or asked == value
         require(used, f"{name} = {value!r} with {kind}, which draws no z", asked)
-    prior = getattr(model, "prior", None)
-    closed = recipe.free_bits == 0 or isinstance(prior, StandardNormal)
-    require(closed, "the prior 'standard' for free bits", type(prior).__name__)
-    if recipe.free_bits > 0:
+    if recipe.free_bits > 0 and not model.top_is_standard:
+        prior = getattr(model, "prior", model)
+        closed = isinstance(prior, StandardNormal)
+        require(closed, "the prior 'standard' for free bits", type(prior).__name__)
         check_gaussian(model, "free bits")
     if recipe.gradient == "path":
         check_gaussian(model, "the gradient 'path'")

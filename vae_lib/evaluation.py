@@ -143,10 +143,10 @@ def log_likelihood_by_quadrature(
     Book: eq-evidence-quadrature.
     """
     check_evidence(model)
-    config = model.config
-    fits = config.latent_dim == 2 and type(model.likelihood) is Bernoulli
-    kind = f"{config.latent_dim} dimensions, {config.likelihood}"
-    require(fits, "a model with 2 latent dimensions and Bernoulli pixels", kind)
+    fits = isinstance(model, VAE) and model.config.latent_dim == 2
+    fits = fits and type(model.likelihood) is Bernoulli
+    got = f"{type(model).__name__}, {model.config.latent_dim} dimensions"
+    require(fits, "a VAE with 2 latent dimensions and Bernoulli pixels", got)
     check_given(model, images)
     limit, chunk = number("limit", limit, above=0), whole("chunk", chunk)
     n_nodes = whole("n_nodes", n_nodes, 2, 10_000)  # their square is in memory

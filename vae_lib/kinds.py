@@ -11,8 +11,10 @@ from torch import Tensor
 
 from vae_lib.autoencoder import AutoEncoder
 from vae_lib.containers import Header
+from vae_lib.diffusion import Diffusion
 from vae_lib.files import parse_json
 from vae_lib.guards import require
+from vae_lib.hierarchical import HierarchicalVAE
 from vae_lib.latent import LatentVariableModel
 from vae_lib.models import VAE
 from vae_lib.sequences import SequenceVAE
@@ -22,6 +24,8 @@ KINDS: dict[str, Model] = {
     "VAE": VAE,
     "AutoEncoder": AutoEncoder,
     "SequenceVAE": SequenceVAE,
+    "HierarchicalVAE": HierarchicalVAE,
+    "Diffusion": Diffusion,
 }
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 MOST_LAYERS = 1000  # torch takes minutes to fill more of them

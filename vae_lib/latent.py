@@ -15,13 +15,14 @@ from vae_lib.domains import require
 class VAEOutput(NamedTuple):
     """What one pass through a VAE yields; shapes for one sample and for K samples."""
 
-    mu: Tensor  # (B, J)
-    logvar: Tensor  # (B, J)
+    mu: Tensor  # (B, J), or (K, B, J) where q knows it of another code
+    logvar: Tensor  # of the same shape
     z: Tensor  # (B, J) or (K, B, J)
     x_params: Tensor  # (B, D) or (K, B, D)
     log_p_x_given_z: Tensor  # (B,) or (K, B), nats
     kl: Tensor  # (B,), nats
     log_w: Tensor | None = None  # (B,) or (K, B), nats, where it was asked for
+    kl_below: Tensor | None = None  # (B,), nats: of kl that of other codes, if any
 
 
 class LatentVariableModel(nn.Module):
@@ -40,6 +41,9 @@ class LatentVariableModel(nn.Module):
     config_class: type = VAEConfig
     n_labels = 0  # how many there are; 0 for a model that is told none
     draws_z = True  # from q(z|x); if not, there is no KL and no bound on log p(x)
+    # Whether free bits can be counted though q of all codes is no Gaussian: for mu and
+    # logvar of the output are those of a code whose prior is N(0, I).
+    top_is_standard = False
     config: Any  # a frozen dataclass that JSON can hold, with n_pixels
     input_mean: Tensor  # (D,), subtracted before the encoder
     history: Any  # a steps.TrainingHistory, once it has been trained

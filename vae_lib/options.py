@@ -22,15 +22,15 @@ from vae_lib.arguments import (
 from vae_lib.checkpoints import PRETRAINED
 from vae_lib.data_sets import DATA_SETS, MNIST
 from vae_lib.export import DTYPES, PARTS
+from vae_lib.layered_configs import ORDERS as ENCODERS
 from vae_lib.models import ACTIVATIONS, LIKELIHOODS, NETWORKS, POSTERIORS, PRIORS
 from vae_lib.recipes import BITS, GRADIENTS, OBJECTIVES, SCHEDULES
 from vae_lib.writers import DECODERS
 
-STRINGS = "molecules"
 STEPS = "autograd", "by-hand", "compiled"  # of training.train, which has no hyphen
 GIVEN = argparse.SUPPRESS  # the arguments hold these only where they are given
 
-PRESETS = f"{DATA_SETS[MNIST].preset}; for {STRINGS} {DATA_SETS[STRINGS].preset}"
+PRESETS = f"{DATA_SETS[MNIST].preset}; for molecules {DATA_SETS['molecules'].preset}"
 OWN = f"{', '.join(DATA_SETS)}, or a folder or .npz of your own"
 # Options by their names in the library: type or choices, metavar, default, help.
 # A bool is a switch; an option whose default is None must be given.
@@ -49,6 +49,9 @@ TRAIN = {
 NETWORK = {
     "latent_dim": (integer, "J", GIVEN, "dimensions of z"),
     "hidden_dims": (widths, "N,N", GIVEN, "widths of the hidden layers, or none"),
+    "latent_dims": (widths, "J,J", GIVEN, "of several layers: dimensions of z1, z2"),
+    "n_hidden": (integer, "N", GIVEN, "of several layers: hidden ones below a code"),
+    "encoder": (ENCODERS, "NAME", GIVEN, "of several layers: the order of the codes"),
     "activation": (ACTIVATIONS, "NAME", GIVEN, "function between the layers"),
     "likelihood": (LIKELIHOODS, "NAME", GIVEN, "p(x|z) of a pixel"),
     "noise_std": (float, "STD", GIVEN, "standard deviation of gaussian pixels"),
@@ -185,8 +188,7 @@ def describe_presets() -> str:
     columns = []
     for name, (config, recipe, *_) in PRETRAINED.items():
         values = asdict(config) | asdict(recipe)
-        told = (as_text(values.get(key, "-")) for key in NETWORK | RECIPE)
-        columns.append([name, *told])
+        columns.append([name, *(as_text(values.get(k, "-")) for k in NETWORK | RECIPE)])
     rows = zip(["", *map(as_option, NETWORK | RECIPE)], *columns, strict=True)
     return "\n".join("  " + "".join(f"{x:17}" for x in row).rstrip() for row in rows)
 

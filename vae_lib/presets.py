@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from vae_lib import recipes
 from vae_lib.checkpoints import PRETRAINED, load, load_pretrained
-from vae_lib.configs import VAEConfig
+from vae_lib.configs import SequenceConfig, VAEConfig
 from vae_lib.data import SHAPE
 from vae_lib.data_sets import MNIST, DataSet, find_data_set, usual_for
 from vae_lib.guards import require
@@ -52,8 +52,9 @@ def asked(given: dict, path: Path, there: bool) -> Asked:
         recipe = replace(recipe, epochs=own_recipe.epochs)
         if "preset" not in given:
             config, recipe, start = there_now.config, own_recipe, None
-    expected = f"a preset or a run of {data.config_class.__name__} for {source}"
-    fits = isinstance(config, data.config_class)
+    classes = " or ".join(kind.__name__ for kind in data.config_classes)
+    expected = f"a preset or a run of {classes} for {source}"
+    fits = isinstance(config, data.config_classes)
     require(fits, expected, type(config).__name__)
     network = {name: given[name] for name in NETWORK if name in given}
     config = fitted(config, data, network)
@@ -70,13 +71,14 @@ def fitted(config: Any, data: DataSet, network: dict) -> Any:
         require(
             name in known, f"options among {', '.join(sorted(named))}", as_option(name)
         )
-    if not isinstance(config, VAEConfig):
+    if isinstance(config, SequenceConfig):
         config = replace(config, length=data.shape[0], **network)
         n_known = len(data.properties)
         few = f"n_properties <= {n_known}, of {', '.join(data.properties)}"
         require(config.n_properties <= n_known, few, config.n_properties)
         return config
-    kind = NETWORKS[network.get("network", config.network)]
-    told = kind.needs_shape or data.shape != SHAPE
+    told = data.shape != SHAPE
+    if isinstance(config, VAEConfig):
+        told = told or NETWORKS[network.get("network", config.network)].needs_shape
     network = network | {"shape": data.shape if told else None}
     return replace(config, n_pixels=math.prod(data.shape), **network)

@@ -34,7 +34,8 @@ class Recipe:
         clip_norm: upper limit on the gradient's norm; None for no limit. A guard
             against a rare wild batch where lr is high.
         free_bits: nats of KL that each dimension of z has for nothing in the "elbo"
-            objective; see ``objectives.kl_beyond``. For a decoder that ignores z.
+            objective; see ``objectives.kl_beyond``. For a decoder that ignores z. Of
+            several codes it is the top one that has them.
         gradient: "total", or "path" for an estimate of the same gradient that leaves
             out the score of q; see ``objectives.without_score``. It is quieter the
             nearer q is to the posterior, so for the later part of a long training.

@@ -33,9 +33,9 @@ def check_trained_on(model: LatentVariableModel, data: DataSet, name: str) -> No
     """Raise ValueError if a run saved this model whose images were others."""
     other = f"this run was not trained on {'MNIST' if name == MNIST else name}"
     hint = "name its images by --data, or evaluate it with evaluate_elbo"
-    kind, own = data.config_class, type(model).__name__
-    fits = isinstance(model.config, kind)
-    require(fits, f"a model of {name}: {class_for(kind()).__name__}", own)
+    kinds = " or ".join(class_for(kind()).__name__ for kind in data.config_classes)
+    fits, own = isinstance(model.config, data.config_classes), type(model).__name__
+    require(fits, f"a model of {name}: {kinds}", own)
     n_pixels, width = math.prod(data.shape), model.config.n_pixels
     if width != n_pixels:
         raise ValueError(f"{other} (it has {width} pixels, not {n_pixels}): {hint}")

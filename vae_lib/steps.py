@@ -101,9 +101,12 @@ def bound_and_sums(
     else:
         kl = output.kl
         if number("free_bits", free_bits, least=0) > 0:
-            kl = kl_beyond(output.mu, output.logvar, free_bits)
+            mu, logvar = (each.flatten(0, -2) for each in (output.mu, output.logvar))
+            kl = kl_beyond(mu, logvar, free_bits).view(-1, len(kl)).mean(0)  # (B,)
+            if output.kl_below is not None:
+                kl = kl + output.kl_below
         bound = elbo(output.log_p_x_given_z, kl, beta=beta)  # (B,)
-    log_p_x_given_z = output.log_p_x_given_z.view(-1, len(output.mu)).mean(0)  # (B,)
+    log_p_x_given_z = output.log_p_x_given_z.view(-1, len(output.kl)).mean(0)  # (B,)
     terms = torch.stack((log_p_x_given_z, output.kl, bound)).detach()  # (3, B)
     return bound.sum(), terms.sum(1)
 
