@@ -18,6 +18,7 @@ from tools.records import (
     bits,
     densities,
     gap,
+    layers,
     molecule_search,
     molecules,
     priors,
@@ -207,11 +208,12 @@ OTHERS = {
         {"runs": uses.run(), "more holes": uses.more_holes()}
         | {"more planes": uses.more_planes(), "thousands": uses.thousands()}
         | {"more pairs": uses.more_pairs(), "left over": uses.left_overs()}
-        | {"more middles": uses.more_middles(), "densities": uses.densities()},
+        | {"more middles": uses.more_middles()},
     ),
     "molecules": lambda: write_record("molecules", {"runs": molecules.run()}),
     "molecule-search": lambda: write_record("molecule-search", molecule_search.run()),
     "priors": lambda: write_record("priors", priors.run()),
+    "layers": lambda: write_record("layers", layers.run()),
     "rivals": lambda: write_record("rivals", rivals.run()),
 }
 
