@@ -1158,7 +1158,7 @@ def test_what_stored_digits_leave_over_finds_letters_and_the_four():
     area = {k: v for k, (v, _) in rows[0]["area"].items()}
     both = area["0.5, letters, from 0"], area["0.5, unseen 4"]
     says("leaves over (#, #), or", *both)
-    says("leaves over (#, #), and the density", *both)
+    says("level: local regression (#, #)", *both)
     says(
         "it finds letters with #, # to # ahead",
         both[0],
@@ -1240,11 +1240,11 @@ def test_what_densities_of_codes_find_is_in_the_record():
     found = [dense(what, OF_CODE) for what in (letters, four, half, one)]
     says("or better (#, #), small digits with #", *found[:3])
     says("and an unseen one with #; on", found[3])
-    says("the auto-encoder's codes (#, #); on letters", *found[:2])
-    says("the VAE's sum too (#), on", dense(letters, OF_SUM))
+    says("the auto-encoder's codes (#, #), on letters", *found[:2])
+    says("the VAE's sum (#), on", dense(letters, OF_SUM))
     says("density of PCA's codes (#) | none", dense(four, "PCA, density"))
-    says("the auto-encoder's codes (#, #); on half", *found[2:])
-    says("VAE's is level with it (#) |", dense(half, "VAE, density"))
+    says("the auto-encoder's codes (#, #), at half", *found[2:])
+    says("at half size of the VAE's (#) |", dense(half, "VAE, density"))
     lost, _ = dense_leads(
         ["animals, from 0"], f"{OF_CODE} - auto-encoder, squared error"
     )
